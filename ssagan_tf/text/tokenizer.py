@@ -1,0 +1,58 @@
+"""One rule from caption to words, in plain Python and inside a TensorFlow graph.
+
+The published rule (`datasets.py`, NLTK's `RegexpTokenizer(r"\\w+")`): lower case; every pair of U+FFFD becomes a
+space; runs of `\\w`; characters outside ASCII are dropped from each word; empty words are dropped.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+import typing
+
+if typing.TYPE_CHECKING:
+    import tensorflow as tf
+
+_WORD = re.compile(r"\w+")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+
+# The only characters outside ASCII whose lower case has an ASCII letter in it: the Kelvin sign becomes "k", the
+# dotted capital I becomes "i" and a combining dot, which ends a word. All others are dropped in the end, in either
+# case, so lowering ASCII alone gives the same words as lowering everything.
+_LOWER_BEYOND_ASCII = {"\u212a": "k", "\u0130": "i "}
+
+
+def tokenize(text: str) -> list[str]:
+    """The words of a caption by the published rule; all ASCII, none empty."""
+    runs = _WORD.findall(text.replace("\ufffd\ufffd", " ").lower())
+    return [word for run in runs if (word := _NOT_ASCII.sub("", run))]
+
+
+@functools.cache
+def _word_characters() -> str:
+    """What Python's `\\w` matches, as the inside of an RE2 character class (RE2's own `\\w` is ASCII only)."""
+    ranges: list[list[int]] = []
+    for match in _WORD.finditer("".join(map(chr, range(sys.maxunicode + 1)))):
+        ranges.append([ord(match[0][0]), ord(match[0][-1])])
+    return "".join(f"\\x{{{first:x}}}-\\x{{{last:x}}}" for first, last in ranges)
+
+
+def tokenize_in_graph(texts: tf.Tensor) -> tf.RaggedTensor:
+    """The same words as `tokenize`, for string tensors.
+
+    Args:
+        texts: (B,) UTF-8 strings; bytes that are not UTF-8 count as U+FFFD, as in Python's `errors="replace"`.
+
+    Returns:
+        (B, None) strings.
+    """
+    import tensorflow as tf
+
+    texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
+    for character, lowered in _LOWER_BEYOND_ASCII.items():
+        texts = tf.strings.regex_replace(texts, character, lowered)
+    texts = tf.strings.lower(texts)
+    spaced = tf.strings.regex_replace(texts, f"[^{_word_characters()}]+", " ")
+    ascii_only = tf.strings.regex_replace(spaced, r"[^\x00-\x7f]+", "")
+    return tf.strings.split(ascii_only)

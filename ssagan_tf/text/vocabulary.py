@@ -1,0 +1,96 @@
+"""Words and their ids: built from captions, saved as one word a line."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+
+from ssagan_tf import files
+from ssagan_tf.errors import UserError
+from ssagan_tf.text.tokenizer import tokenize
+
+END = "<end>"
+MAX_WORDS = 1_000_000
+MAX_BYTES = 64 * 2**20
+
+
+class Vocabulary:
+    """Word ids as published: 0 is padding (`<end>`), words count from 1 in order of first appearance.
+
+    Args:
+        words: the word of each id; `words[0]` is `"<end>"`, none twice.
+
+    Raises:
+        UserError: padding missing, a word twice, an empty list.
+    """
+
+    def __init__(self, words: Sequence[str]):
+        if not words or words[0] != END:
+            raise UserError(
+                f"A vocabulary's first word must be the padding {END!r}. "
+                f"Received: {list(words[:1])}. Build it with Vocabulary.build(captions)."
+            )
+        self.words = tuple(words)
+        self._ids = {word: index for index, word in enumerate(self.words)}
+        if len(self._ids) != len(self.words):
+            twice = sorted(word for word in self._ids if self.words.count(word) > 1)[:5]
+            raise UserError(f"A vocabulary names a word twice. Received: {twice}. Keep one line for each word.")
+
+    @classmethod
+    def build(cls, captions: Iterable[str]) -> Vocabulary:
+        """All words of the captions, in order of first appearance.
+
+        Raises:
+            UserError: there is no word in them.
+        """
+        words = dict.fromkeys(word for caption in captions for word in tokenize(caption))
+        if not words:
+            raise UserError("The captions hold no words. Received: 0 words. Check that the right files are read.")
+        return cls([END, *words])
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Vocabulary:
+        """Reads `vocabulary.txt`. Raises UserError if it is missing, too large or not such a file."""
+        path = pathlib.Path(path)
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise UserError(f"The vocabulary file is too large. Received: {path}. At most {MAX_BYTES:,} bytes.")
+            words = path.read_text(encoding="utf-8").split("\n")
+        except OSError as error:
+            raise UserError(f"No vocabulary could be read. Received: {path}: {error.strerror}. Check the folder.") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"The vocabulary file is not UTF-8. Received: {path}. Save it as UTF-8.") from error
+        return cls(words[:-1] if words[-1] == "" else words)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes one word a line, in order of ids, UTF-8."""
+        files.write_atomically(path, "\n".join(self.words) + "\n")
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.words == other.words
+
+    def __hash__(self) -> int:
+        return hash(self.words)
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._ids
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} words)"
+
+    def encode(self, caption: str) -> list[int]:
+        """Ids of the caption's known words, in order; unknown ones are left out (see `unknown`)."""
+        return [self._ids[word] for word in tokenize(caption) if word in self._ids]
+
+    def unknown(self, caption: str) -> list[str]:
+        """The caption's words that the vocabulary does not have, each once, in order."""
+        return [word for word in dict.fromkeys(tokenize(caption)) if word not in self._ids]
+
+    def suggest(self, word: str, count: int = 3) -> list[str]:
+        """The known words spelled most like `word`, nearest first; may be empty."""
+        return difflib.get_close_matches(word.lower(), self.words[1:], n=count, cutoff=0.6)
