@@ -1,0 +1,7 @@
+"""The networks, each a registered `keras.Model` whose weights exist as soon as it does."""
+
+from ssagan_tf.networks.discriminator import Discriminator
+from ssagan_tf.networks.generator import Generator
+from ssagan_tf.networks.text_encoder import TextEncoder
+
+__all__ = ["Discriminator", "Generator", "TextEncoder"]

@@ -59,7 +59,9 @@ class Vocabulary:
                 raise UserError(f"The vocabulary file is too large. Received: {path}. At most {MAX_BYTES:,} bytes.")
             words = path.read_text(encoding="utf-8").split("\n")
         except OSError as error:
-            raise UserError(f"No vocabulary could be read. Received: {path}: {error.strerror}. Check the folder.") from error
+            raise UserError(
+                f"No vocabulary could be read. Received: {path}: {error.strerror}. Check the folder."
+            ) from error
         except UnicodeDecodeError as error:
             raise UserError(f"The vocabulary file is not UTF-8. Received: {path}. Save it as UTF-8.") from error
         return cls(words[:-1] if words[-1] == "" else words)

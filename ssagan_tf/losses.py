@@ -1,0 +1,160 @@
+"""Losses: pure functions of tensors.
+
+Each is a mean over the batch. Under a `tf.distribute` strategy give `global_batch`, the number of samples over all
+replicas: then what the replicas return adds up to the loss of the global batch.
+"""
+
+from __future__ import annotations
+
+import typing
+
+import tensorflow as tf
+
+if typing.TYPE_CHECKING:
+    from ssagan_tf.networks import Discriminator
+
+_SAME = 1e-8  # smallest product of norms in a cosine
+
+
+def hinge_discriminator_loss(
+    real: tf.Tensor, mismatched: tf.Tensor, fake: tf.Tensor, global_batch: tf.Tensor | int | None = None
+) -> tf.Tensor:
+    """Hinge loss of the discriminator: real pairs up, generated and mismatched pairs down, half each.
+
+    Args:
+        real: (B,) logits of real pictures with their sentences.
+        mismatched: (M,) logits of real pictures with other pictures' sentences; B - 1 of them as published.
+        fake: (B,) logits of generated pictures with their sentences.
+        global_batch: samples over all replicas.
+
+    Returns:
+        Scalar. A batch of one has no mismatched pair and that term is 0.
+    """
+    pairs = tf.size(mismatched) if global_batch is None else global_batch - 1
+    falling = _mean(tf.nn.relu(1.0 + fake), global_batch) + _mean(tf.nn.relu(1.0 + mismatched), pairs)
+    return _mean(tf.nn.relu(1.0 - real), global_batch) + falling / 2.0
+
+
+def matching_aware_gradient_penalty(
+    discriminator: Discriminator, images: tf.Tensor, sentence: tf.Tensor, global_batch: tf.Tensor | int | None = None
+) -> tf.Tensor:
+    """Matching-aware zero-centred gradient penalty on real pictures with their sentences (DF-GAN, Tao et al. 2022).
+
+    `2 * mean(norm ** 6)`, where norm is the L2 norm of the logit's gradient by picture and sentence together, for each
+    sample. Computed as (sum of squares) ** 3: the square root of the published form has no derivative at 0.
+
+    Args:
+        discriminator: called as `discriminator(images, sentence)`.
+        images: (B, S, S, 3) in [-1, 1].
+        sentence: (B, D).
+        global_batch: samples over all replicas.
+
+    Returns:
+        Scalar, at least float32.
+    """
+    images, sentence = tf.convert_to_tensor(images), tf.convert_to_tensor(sentence)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch([images, sentence])
+        logits = tf.reduce_sum(discriminator(images, sentence))
+    squares = sum(_sum_of_squares(gradient) for gradient in tape.gradient(logits, [images, sentence]))
+    return 2.0 * _mean(squares**3, global_batch)
+
+
+def hinge_generator_loss(fake: tf.Tensor, global_batch: tf.Tensor | int | None = None) -> tf.Tensor:
+    """`-mean(logits)` of generated pictures with their sentences: (B,) -> scalar."""
+    return -_mean(fake, global_batch)
+
+
+def word_loss(
+    regions: tf.Tensor,
+    words: tf.Tensor,
+    lengths: tf.Tensor,
+    class_ids: tf.Tensor | None = None,
+    gamma1: float = 5.0,
+    gamma2: float = 5.0,
+    gamma3: float = 10.0,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """DAMSM's word loss (AttnGAN, Xu et al., CVPR 2018, equations 7 to 12; published `words_loss`).
+
+    Every caption attends to every picture: its words' match is high if each word finds regions like it.
+
+    Args:
+        regions: (B, h, w, D) of the pictures.
+        words: (B, T, D) of the captions.
+        lengths: (B,) words of each caption, at least 1.
+        class_ids: (B,); other pairs of the same class are no negatives. None: every other pair is one.
+        gamma1: sharpness of the attention over regions.
+        gamma2: sharpness of the sum over words.
+        gamma3: sharpness of the matching.
+
+    Returns:
+        Two scalars: cross-entropy of finding each picture's caption, and each caption's picture.
+    """
+    batch, width = tf.shape(words)[0], tf.shape(words)[1]
+    regions = tf.reshape(regions, [batch, -1, regions.shape[-1]])
+    real_word = tf.sequence_mask(lengths, width)[None, :, None, :]  # of caption j: (1, j, 1, t)
+    similarity = tf.einsum("ird,jtd->ijrt", regions, words)
+    over_words = tf.nn.softmax(tf.where(real_word, similarity, similarity.dtype.min), axis=-1)
+    attention = tf.nn.softmax(gamma1 * over_words, axis=2)
+    context = tf.einsum("ijrt,ird->ijtd", attention, regions)
+    cosine = _cosine(context, words[None])
+    per_word = tf.where(real_word[:, :, 0, :], gamma2 * cosine, cosine.dtype.min)
+    return _matching_losses(gamma3 * tf.reduce_logsumexp(per_word, -1), class_ids)
+
+
+def sentence_loss(
+    code: tf.Tensor, sentence: tf.Tensor, class_ids: tf.Tensor | None = None, gamma3: float = 10.0
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """DAMSM's sentence loss (published `sent_loss`).
+
+    Args:
+        code: (B, D) of the pictures.
+        sentence: (B, D) of the captions.
+        class_ids: (B,); other pairs of the same class are no negatives. None: every other pair is one.
+        gamma3: sharpness of the matching.
+
+    Returns:
+        Two scalars, as `word_loss`.
+    """
+    return _matching_losses(gamma3 * _cosine(code[:, None], sentence[None]), class_ids)
+
+
+def damsm_loss(
+    regions: tf.Tensor,
+    code: tf.Tensor,
+    words: tf.Tensor,
+    sentence: tf.Tensor,
+    lengths: tf.Tensor,
+    class_ids: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Both word losses and both sentence losses, added up: scalar."""
+    return tf.add_n([*word_loss(regions, words, lengths, class_ids), *sentence_loss(code, sentence, class_ids)])
+
+
+def _mean(x: tf.Tensor, count: tf.Tensor | int | None) -> tf.Tensor:
+    count = tf.size(x) if count is None else count
+    return tf.math.divide_no_nan(tf.reduce_sum(x), tf.cast(count, x.dtype))
+
+
+def _sum_of_squares(x: tf.Tensor) -> tf.Tensor:
+    """(B, ...) -> (B,), at least float32."""
+    x = x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
+    return tf.reduce_sum(tf.square(x), axis=list(range(1, x.shape.rank)))
+
+
+def _cosine(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Cosine over the last axis, which goes; norms' product at least 1e-8, and differentiable at 0."""
+    squares = tf.reduce_sum(a * a, -1) * tf.reduce_sum(b * b, -1)
+    return tf.reduce_sum(a * b, -1) * tf.math.rsqrt(tf.maximum(squares, _SAME**2))
+
+
+def _matching_losses(scores: tf.Tensor, class_ids: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+    """scores (picture i, caption j) -> cross-entropies over captions and over pictures; the right pair is i = j."""
+    batch = tf.shape(scores)[0]
+    if class_ids is not None:
+        same_class = class_ids[:, None] == class_ids[None, :]
+        scores = tf.where(same_class & ~tf.eye(batch, dtype=tf.bool), scores.dtype.min, scores)
+    right = tf.range(batch)
+    by_picture = tf.nn.sparse_softmax_cross_entropy_with_logits(right, scores)
+    by_caption = tf.nn.sparse_softmax_cross_entropy_with_logits(right, tf.transpose(scores))
+    return tf.reduce_mean(by_picture), tf.reduce_mean(by_caption)

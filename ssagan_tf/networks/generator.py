@@ -1,0 +1,137 @@
+"""The generator (published `NetG`)."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import tensorflow as tf
+
+from ssagan_tf.errors import UserError
+from ssagan_tf.networks.layers import (
+    BatchNorm,
+    MaskPredictor,
+    SSACNBlock,
+    conv,
+    dense,
+    leaky_relu,
+    register,
+    upsample_bilinear,
+    upsample_nearest,
+)
+
+FIRST_SIZE = 4  # height and width of the first features
+IMAGE_SIZES = (64, 128, 256)
+
+
+def check_size(image_size: int, base_filters: int) -> int:
+    """log2 of the image size; raises UserError unless both can be built."""
+    if image_size < 8 or image_size & (image_size - 1):
+        raise UserError(
+            f"The image size must be a power of two, 8 or more. Received: {image_size}. Use 64, 128 or 256."
+        )
+    if base_filters < 1:
+        raise UserError(f"The base width must be positive. Received: {base_filters}. Use 32 or 64.")
+    return int(math.log2(image_size))
+
+
+@register
+class Generator(keras.Model):
+    """From noise and a sentence to a picture, and the masks that say where the sentence acted.
+
+    Args:
+        base_filters: base width nf; 64 in the paper, 32 in the published code's default.
+        image_size: height and width S of the picture, a power of two; published at 256.
+        noise_dim: size of the noise.
+        sentence_dim: size of the sentence embedding.
+        mask_filters: hidden channels of the mask predictors; 100 as published, fewer are faster.
+        dtype: dtype policy or its name.
+
+    Call: noise (B, noise_dim), sentence (B, sentence_dim) -> (image (B, S, S, 3) in [-1, 1], masks: tuple of
+    (B, h, h, 1) in [0, 1] for h = 4, 8, ..., S). Both are at least float32.
+
+    Raises:
+        UserError: an image size that is no power of two, a width below 1.
+    """
+
+    def __init__(
+        self,
+        base_filters: int = 64,
+        image_size: int = 256,
+        noise_dim: int = 100,
+        sentence_dim: int = 256,
+        mask_filters: int = 100,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        blocks = check_size(image_size, base_filters) - 1
+        widths = [base_filters * min(8, 2 ** (blocks - 1 - index)) for index in range(blocks)]
+        policy = self.dtype_policy
+
+        # === Layers ===
+        self.first_filters = 8 * base_filters
+        in_widths = [self.first_filters, *widths[:-1]]
+        self.project = dense(noise_dim, FIRST_SIZE**2 * self.first_filters, name="project", dtype=policy)
+        self.first_mask = MaskPredictor(self.first_filters, mask_filters, name="first_mask", dtype=policy)
+        self.blocks = [
+            SSACNBlock(
+                in_filters,
+                filters,
+                sentence_dim,
+                mask_filters if index < blocks - 1 else None,
+                name=f"block_{index}",
+                dtype=policy,
+            )
+            for index, (in_filters, filters) in enumerate(zip(in_widths, widths, strict=True))
+        ]
+        self.norm = BatchNorm(name="norm", dtype=policy)
+        self.to_rgb = conv(widths[-1], 3, 3, name="to_rgb", dtype=policy)
+
+        # === Config ===
+        self.base_filters = base_filters
+        self.image_size = image_size
+        self.noise_dim = noise_dim
+        self.sentence_dim = sentence_dim
+        self.mask_filters = mask_filters
+        self.build()
+
+    def build(self, *_):
+        self.project.build((None, self.noise_dim))
+        size = FIRST_SIZE
+        self.first_mask.build((None, size, size, self.first_filters))
+        for block in self.blocks:
+            block.build((None, size, size, block.in_filters))
+            size *= 2
+        out_shape = (None, self.image_size, self.image_size, self.blocks[-1].filters)
+        self.norm.build(out_shape)
+        self.to_rgb.build(out_shape)
+        self.built = True
+
+    def call(self, noise, sentence, training=False):
+        x = self.project(noise)
+        # The published reshape is to channels, height, width.
+        x = tf.reshape(x, [-1, self.first_filters, FIRST_SIZE, FIRST_SIZE])
+        x = tf.transpose(x, [0, 2, 3, 1])
+        logits = self.first_mask(x, training=training)
+        masks = []
+        for block in self.blocks:
+            if masks:
+                x, logits = upsample_nearest(x), upsample_bilinear(logits)
+            masks.append(tf.sigmoid(_at_least_float32(logits)))
+            x, logits = block(x, sentence, tf.cast(masks[-1], x.dtype), training=training)
+        x = self.to_rgb(leaky_relu(self.norm(x, training=training)))
+        return tf.tanh(_at_least_float32(x)), tuple(masks)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "base_filters": self.base_filters,
+            "image_size": self.image_size,
+            "noise_dim": self.noise_dim,
+            "sentence_dim": self.sentence_dim,
+            "mask_filters": self.mask_filters,
+        }
+
+
+def _at_least_float32(x: tf.Tensor) -> tf.Tensor:
+    return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)

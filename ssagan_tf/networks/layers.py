@@ -1,0 +1,340 @@
+"""The layers of SSA-GAN: batch norm, mask predictor, semantic-spatial conditional batch norm and the blocks of both
+networks (Liao et al., CVPR 2022, sections 3.2 and 3.3; published `model.py`)."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+_LEAK = 0.2
+
+
+def register(cls: type) -> type:
+    """Registers a layer for saving under this package's name."""
+    return keras.saving.register_keras_serializable(package="ssagan_tf")(cls)
+
+
+def _uniform(fan_in: int) -> keras.initializers.Initializer:
+    """PyTorch's default start of a layer's weights and biases: uniform within 1 / sqrt(fan_in)."""
+    limit = 1.0 / math.sqrt(fan_in)
+    return keras.initializers.RandomUniform(-limit, limit)
+
+
+def conv(
+    in_filters: int, filters: int, size: int, *, strides: int = 1, padding="same", use_bias=True, **kwargs
+) -> keras.layers.Conv2D:
+    """A convolution that starts as PyTorch's does."""
+    start = _uniform(in_filters * size * size)
+    return keras.layers.Conv2D(
+        filters,
+        size,
+        strides=strides,
+        padding=padding,
+        use_bias=use_bias,
+        kernel_initializer=start,
+        bias_initializer=start,
+        **kwargs,
+    )
+
+
+def dense(in_units: int, units: int, *, zero: bool = False, **kwargs) -> keras.layers.Dense:
+    """A linear layer that starts as PyTorch's does, or at zero."""
+    start = keras.initializers.Zeros() if zero else _uniform(in_units)
+    return keras.layers.Dense(units, kernel_initializer=start, bias_initializer=start, **kwargs)
+
+
+def leaky_relu(x: tf.Tensor) -> tf.Tensor:
+    """Leaky ReLU with the published slope of 0.2."""
+    return tf.nn.leaky_relu(x, _LEAK)
+
+
+def upsample_nearest(x: tf.Tensor) -> tf.Tensor:
+    """(B, h, w, C) -> (B, 2h, 2w, C), each pixel four times.
+
+    By broadcasting, because the gradient of TensorFlow's nearest resize does not compile with XLA.
+    """
+    batch = tf.shape(x)[0]
+    _, height, width, channels = x.shape
+    tiled = tf.broadcast_to(x[:, :, None, :, None, :], [batch, height, 2, width, 2, channels])
+    return tf.reshape(tiled, [batch, 2 * height, 2 * width, channels])
+
+
+def upsample_bilinear(x: tf.Tensor) -> tf.Tensor:
+    """(B, h, w, 1) -> (B, 2h, 2w, 1), bilinear with corners aligned, as the published masks are enlarged.
+
+    `tf.image.resize` has no aligned corners and computes in float32 only: two small matrices do both.
+    """
+    rows, columns = (tf.constant(_aligned_interpolation(size), x.dtype) for size in x.shape[1:3])
+    return tf.einsum("ih,bhwc,jw->bijc", rows, x, columns)
+
+
+def _aligned_interpolation(size: int) -> np.ndarray:
+    """(2 size, size) float64: row i holds the weights of the old pixels in new pixel i."""
+    position = np.arange(2 * size) * (size - 1) / (2 * size - 1)
+    return np.maximum(0.0, 1.0 - np.abs(position[:, None] - np.arange(size)[None, :]))
+
+
+@register
+class BatchNorm(keras.layers.Layer):
+    """Batch norm as PyTorch's: its running variance takes the unbiased estimate, which Keras's layer does not.
+
+    Under a `tf.distribute` strategy the statistics are those of the global batch.
+
+    Args:
+        affine: whether a trained scale and shift follow.
+        epsilon: added to the variance.
+        momentum: what remains of the running statistics in a training step.
+
+    Call: x (B, h, w, C) -> the same shape and dtype. Statistics are float32, or float64 for a float64 layer.
+    """
+
+    def __init__(self, affine: bool = True, epsilon: float = 1e-5, momentum: float = 0.9, **kwargs):
+        super().__init__(**kwargs)
+        self.affine = affine
+        self.epsilon = epsilon
+        self.momentum = momentum
+
+    def build(self, input_shape):
+        shape = (input_shape[-1],)
+        if self.affine:
+            self.scale = self.add_weight(shape=shape, initializer="ones", autocast=False, name="scale")
+            self.shift = self.add_weight(shape=shape, initializer="zeros", autocast=False, name="shift")
+        else:
+            # Constants of the variables' dtype: the fused kernel wants a scale and a shift all the same.
+            self.scale = np.ones(shape, self.variable_dtype)
+            self.shift = np.zeros(shape, self.variable_dtype)
+        running = {"shape": shape, "trainable": False, "autocast": False, "aggregation": "mean"}
+        self.running_mean = self.add_weight(initializer="zeros", name="running_mean", **running)
+        self.running_variance = self.add_weight(initializer="ones", name="running_variance", **running)
+
+    def call(self, x, training=False):
+        scale, shift = tf.convert_to_tensor(self.scale), tf.convert_to_tensor(self.shift)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        if training and replicas == 1 and x.dtype != tf.float64:
+            # The fused kernel gives the unbiased variance, which is what the running statistics want.
+            y, mean, unbiased = tf.compat.v1.nn.fused_batch_norm(
+                x, scale, shift, epsilon=self.epsilon, is_training=True
+            )
+            self._move_statistics(mean, unbiased)
+            return y
+        if training:
+            mean, variance, count = self._global_moments(tf.cast(x, scale.dtype), replicas)
+            self._move_statistics(mean, variance * (count / tf.maximum(count - 1, 1)))
+        else:
+            mean = tf.convert_to_tensor(self.running_mean)
+            variance = tf.convert_to_tensor(self.running_variance)
+        factor = scale * tf.math.rsqrt(variance + self.epsilon)
+        return x * tf.cast(factor, x.dtype) + tf.cast(shift - mean * factor, x.dtype)
+
+    def _global_moments(self, x, replicas):
+        count = tf.cast(tf.size(x) // x.shape[-1], x.dtype)
+        axes = [0, 1, 2]
+        if replicas == 1:
+            mean, variance = tf.nn.moments(x, axes)
+            return mean, variance, count
+        context = tf.distribute.get_replica_context()
+        total, count = context.all_reduce("SUM", [tf.reduce_sum(x, axes), count])
+        mean = total / count
+        squares = context.all_reduce("SUM", tf.reduce_sum(tf.math.squared_difference(x, mean), axes))
+        return mean, squares / count, count
+
+    def _move_statistics(self, mean, unbiased):
+        for running, new in ((self.running_mean, mean), (self.running_variance, unbiased)):
+            running.assign(running * self.momentum + tf.cast(new, running.dtype) * (1 - self.momentum))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "affine": self.affine,
+            "epsilon": self.epsilon,
+            "momentum": self.momentum,
+        }
+
+
+@register
+class MaskPredictor(keras.layers.Layer):
+    """Where the text should act, from the features alone (published `conv_mask`).
+
+    Args:
+        in_filters: channels of the features.
+        filters: hidden channels; 100 as published.
+
+    Call: features (B, h, w, in_filters) -> logits (B, h, w, 1), before the sigmoid.
+    """
+
+    def __init__(self, in_filters: int, filters: int = 100, **kwargs):
+        super().__init__(**kwargs)
+        self.in_filters = in_filters
+        self.filters = filters
+        self.hidden = conv(in_filters, filters, 3, name="hidden", dtype=self.dtype_policy)
+        self.norm = BatchNorm(name="norm", dtype=self.dtype_policy)
+        self.out = conv(filters, 1, 1, name="out", dtype=self.dtype_policy)
+
+    def build(self, input_shape):
+        self.hidden.build(input_shape)
+        hidden_shape = (*input_shape[:-1], self.filters)
+        self.norm.build(hidden_shape)
+        self.out.build(hidden_shape)
+
+    def call(self, features, training=False):
+        return self.out(tf.nn.relu(self.norm(self.hidden(features), training=training)))
+
+    def get_config(self):
+        return {**super().get_config(), "in_filters": self.in_filters, "filters": self.filters}
+
+
+@register
+class SSCBN(keras.layers.Layer):
+    """Semantic-spatial conditional batch norm (published `affine`): the text scales and shifts where the mask says.
+
+    `y = xhat * (g(s) * mask + 1) + b(s) * mask`, where xhat is x after batch norm without scale and shift. The code is
+    followed, not the paper's equation: where the mask is 0 the features pass unchanged and the text has no effect.
+
+    Args:
+        filters: channels C of the features.
+        sentence_dim: size of the sentence embedding; also the hidden size of g and b, as published.
+
+    Call: x (B, h, w, C), sentence (B, sentence_dim), mask (B, h, w, 1) in [0, 1] -> (B, h, w, C).
+    """
+
+    def __init__(self, filters: int, sentence_dim: int = 256, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.sentence_dim = sentence_dim
+        policy = self.dtype_policy
+        self.norm = BatchNorm(affine=False, name="norm", dtype=policy)
+        self.scale_hidden = dense(sentence_dim, sentence_dim, activation="relu", name="scale_hidden", dtype=policy)
+        self.scale_out = dense(sentence_dim, filters, zero=True, name="scale_out", dtype=policy)
+        self.shift_hidden = dense(sentence_dim, sentence_dim, activation="relu", name="shift_hidden", dtype=policy)
+        self.shift_out = dense(sentence_dim, filters, zero=True, name="shift_out", dtype=policy)
+
+    def build(self, x_shape, sentence_shape=None, mask_shape=None):
+        self.norm.build(x_shape)
+        for layer in (self.scale_hidden, self.scale_out, self.shift_hidden, self.shift_out):
+            layer.build((None, self.sentence_dim))
+
+    def call(self, x, sentence, mask, training=False):
+        scale = self.scale_out(self.scale_hidden(sentence))[:, None, None, :]
+        shift = self.shift_out(self.shift_hidden(sentence))[:, None, None, :]
+        return self.norm(x, training=training) * (scale * mask + 1) + shift * mask
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters, "sentence_dim": self.sentence_dim}
+
+
+@register
+class SSACNBlock(keras.layers.Layer):
+    """A block of the generator: residual convolutions whose two SSCBNs follow the text, and the next block's mask.
+
+    `out = shortcut(x) + gate * residual(x)`; the gate (published `gamma`) is one number that starts at 0.
+
+    Args:
+        in_filters: channels of x.
+        filters: channels of the output.
+        sentence_dim: size of the sentence embedding.
+        mask_filters: hidden channels of the mask predictor, None for a block that predicts no mask (the last one).
+
+    Call: x (B, h, w, in_filters), sentence (B, sentence_dim), mask (B, h, w, 1) -> (out (B, h, w, filters), logits of
+    the next mask (B, h, w, 1) or None).
+    """
+
+    def __init__(
+        self,
+        in_filters: int,
+        filters: int,
+        sentence_dim: int = 256,
+        mask_filters: int | None = 100,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.in_filters = in_filters
+        self.filters = filters
+        self.sentence_dim = sentence_dim
+        self.mask_filters = mask_filters
+        policy = self.dtype_policy
+        self.norm1 = SSCBN(in_filters, sentence_dim, name="norm1", dtype=policy)
+        self.conv1 = conv(in_filters, filters, 3, name="conv1", dtype=policy)
+        self.norm2 = SSCBN(filters, sentence_dim, name="norm2", dtype=policy)
+        self.conv2 = conv(filters, filters, 3, name="conv2", dtype=policy)
+        self.shortcut = None
+        if in_filters != filters:
+            self.shortcut = conv(in_filters, filters, 1, name="shortcut", dtype=policy)
+        self.mask = None
+        if mask_filters is not None:
+            self.mask = MaskPredictor(filters, mask_filters, name="mask", dtype=policy)
+
+    def build(self, x_shape, sentence_shape=None, mask_shape=None):
+        out_shape = (*x_shape[:-1], self.filters)
+        self.norm1.build(x_shape)
+        self.conv1.build(x_shape)
+        self.norm2.build(out_shape)
+        self.conv2.build(out_shape)
+        if self.shortcut is not None:
+            self.shortcut.build(x_shape)
+        if self.mask is not None:
+            self.mask.build(out_shape)
+        self.gate = self.add_weight(shape=(), initializer="zeros", name="gate")
+
+    def call(self, x, sentence, mask, training=False):
+        residual = tf.nn.relu(self.norm1(x, sentence, mask, training=training))
+        residual = self.conv1(residual)
+        residual = tf.nn.relu(self.norm2(residual, sentence, mask, training=training))
+        residual = self.conv2(residual)
+        shortcut = x if self.shortcut is None else self.shortcut(x)
+        out = shortcut + self.gate * residual
+        return out, None if self.mask is None else self.mask(out, training=training)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "in_filters": self.in_filters,
+            "filters": self.filters,
+            "sentence_dim": self.sentence_dim,
+            "mask_filters": self.mask_filters,
+        }
+
+
+@register
+class DownBlock(keras.layers.Layer):
+    """A block of the discriminator (published `resD`): halves the picture.
+
+    `out = shortcut(x) + gate * residual(x)`; the gate (published `gamma`) is one number that starts at 0. As published,
+    a block owns its 1x1 convolution even where the width stays and nothing uses it; then it is not trained.
+
+    Args:
+        in_filters: channels of x.
+        filters: channels of the output.
+
+    Call: x (B, h, w, in_filters) -> (B, h/2, w/2, filters).
+    """
+
+    def __init__(self, in_filters: int, filters: int, **kwargs):
+        super().__init__(**kwargs)
+        self.in_filters = in_filters
+        self.filters = filters
+        policy = self.dtype_policy
+        # TensorFlow's "same" padding of an even picture at stride 2 is the published one: one pixel on each side.
+        self.conv1 = conv(in_filters, filters, 4, strides=2, use_bias=False, name="conv1", dtype=policy)
+        self.conv2 = conv(filters, filters, 3, use_bias=False, name="conv2", dtype=policy)
+        self.shortcut = conv(in_filters, filters, 1, name="shortcut", dtype=policy)
+        self.shortcut.trainable = in_filters != filters
+
+    def build(self, input_shape):
+        self.conv1.build(input_shape)
+        self.conv2.build((*input_shape[:-1], self.filters))
+        self.shortcut.build(input_shape)
+        self.gate = self.add_weight(shape=(), initializer="zeros", name="gate")
+
+    def call(self, x):
+        residual = leaky_relu(self.conv2(leaky_relu(self.conv1(x))))
+        # Published: 1x1 convolution, then pool. The other way round gives the same for a quarter of the work.
+        shortcut = tf.nn.avg_pool2d(x, 2, 2, "VALID")
+        if self.in_filters != self.filters:
+            shortcut = self.shortcut(shortcut)
+        return shortcut + self.gate * residual
+
+    def get_config(self):
+        return {**super().get_config(), "in_filters": self.in_filters, "filters": self.filters}
