@@ -1,0 +1,346 @@
+"""SSAGAN: generator, discriminator and text encoder in one Keras model, with the published training step."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from ssagan_tf.pictures import to_uint8
+
+from ssagan_tf import distribution, losses, noise
+from ssagan_tf.errors import UserError
+from ssagan_tf.networks import Discriminator, Generator, TextEncoder
+from ssagan_tf.networks.layers import register
+from ssagan_tf.text.captions import CaptionEncoder, notes
+from ssagan_tf.text.vocabulary import Vocabulary
+
+TEXT_TRAININGS = ("frozen", "damsm", "end_to_end")
+DAMSM_WEIGHTS = {"frozen": 0.05, "damsm": 0.1, "end_to_end": 0.1}
+_SAMPLING_BATCH = 16
+
+
+def published_optimizers() -> dict[str, keras.optimizers.Optimizer]:
+    """The published Adams (beta1 0, beta2 0.9): learning rates 1e-4, 4e-4 and 4e-5."""
+    rates = {"generator_optimizer": 1e-4, "discriminator_optimizer": 4e-4, "encoder_optimizer": 4e-5}
+    return {name: adam(rate) for name, rate in rates.items()}
+
+
+def adam(learning_rate: float) -> keras.optimizers.Adam:
+    """Adam with the published constants; the learning rate is the published one where none is said."""
+    return keras.optimizers.Adam(learning_rate, beta_1=0.0, beta_2=0.9, epsilon=1e-8)
+
+
+@register
+class SSAGAN(keras.Model):
+    """Text to image with semantic-spatial aware GAN (Liao et al., CVPR 2022).
+
+    Args:
+        generator: makes pictures.
+        discriminator: judges them; the same image size and sentence size as the generator's.
+        text_encoder: reads captions.
+        image_encoder: its partner in the DAMSM loss; without one there is no DAMSM term.
+        vocabulary: needed wherever captions are text.
+        text_training: how the text encoder learns. "frozen": it does not (published baseline). "damsm": by DAMSM on
+            real pictures only (published joint training; needs `image_encoder`). "end_to_end": by the generator's loss
+            too, through the scales and shifts. Default: "damsm" if there is an image encoder, else "frozen".
+        damsm_weight: of DAMSM on generated pictures in the generator's loss; default as published: 0.05 with a frozen
+            text encoder, 0.1 otherwise.
+        published: with the published quirk of joint training: the text encoder's dropout is on and the image encoder's
+            batch norms use and move batch statistics, for real and generated pictures alike. Off: inference mode.
+        max_words: width of a caption when sampling.
+        seed: of the noise drawn in training.
+
+    Raises:
+        UserError: parts that do not fit together.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        text_encoder: TextEncoder,
+        image_encoder: keras.Model | None = None,
+        vocabulary: Vocabulary | None = None,
+        text_training: str | None = None,
+        damsm_weight: float | None = None,
+        published: bool = False,
+        max_words: int = 18,
+        seed: int = 0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if text_training is None:
+            text_training = "frozen" if image_encoder is None else "damsm"
+        self.generator = generator
+        self.discriminator = discriminator
+        self.text_encoder = text_encoder
+        self.image_encoder = image_encoder
+        self.vocabulary = vocabulary
+        self.text_training = text_training
+        self.damsm_weight = DAMSM_WEIGHTS.get(text_training) if damsm_weight is None else damsm_weight
+        self.published = published
+        self.max_words = max_words
+        self.seed = seed
+        self._check_parts()
+        self._caption_encoder = vocabulary and CaptionEncoder(vocabulary, max_words)
+        self.built = True
+
+    def _check_parts(self):
+        if self.text_training not in TEXT_TRAININGS:
+            raise UserError(f"No such text training. Received: {self.text_training!r}. Use one of {TEXT_TRAININGS}.")
+        if self.text_training == "damsm" and self.image_encoder is None:
+            raise UserError(
+                "Text training 'damsm' learns from an image encoder. Received: image_encoder=None. "
+                "Give one, or use text_training='frozen' or 'end_to_end'."
+            )
+        for name in ("image_size", "sentence_dim"):
+            parts = [part for part in (self.generator, self.discriminator, self.text_encoder) if hasattr(part, name)]
+            sizes = {part.name: getattr(part, name) for part in parts}
+            if len(set(sizes.values())) > 1:
+                raise UserError(f"The networks' {name} differ. Received: {sizes}. Build them with the same one.")
+        if self.vocabulary is not None and len(self.vocabulary) != self.text_encoder.vocabulary_size:
+            raise UserError(
+                "Vocabulary and text encoder do not fit. "
+                f"Received: {len(self.vocabulary)} words and an encoder for {self.text_encoder.vocabulary_size}. "
+                "Use the vocabulary that the encoder was trained with."
+            )
+
+    # === Training ===
+
+    def compile(self, generator_optimizer=None, discriminator_optimizer=None, encoder_optimizer=None, **kwargs) -> None:
+        """Sets an optimizer for each part; those not given are the published Adams (`published_optimizers`)."""
+        published = published_optimizers()
+        # The generator's is the model's `optimizer`, which Keras's own callbacks look at.
+        super().compile(optimizer=generator_optimizer or published["generator_optimizer"], **kwargs)
+        self.discriminator_optimizer = discriminator_optimizer or published["discriminator_optimizer"]
+        self.encoder_optimizer = encoder_optimizer or published["encoder_optimizer"]
+        # An optimizer knows only the variables that it was built for, and restores only if it was built.
+        self.generator_optimizer.build(self.generator.trainable_variables)
+        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        self.encoder_optimizer.build(self._encoder_variables())
+
+    @property
+    def generator_optimizer(self) -> keras.optimizers.Optimizer:
+        return self.optimizer
+
+    def _encoder_variables(self) -> list[keras.Variable]:
+        if self.text_training == "frozen":
+            return []
+        encoders = [self.text_encoder] + ([self.image_encoder] if self.image_encoder is not None else [])
+        return [variable for encoder in encoders for variable in encoder.trainable_variables]
+
+    def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """One published iteration: hinge step of D, penalty step of D, step of G, in this order.
+
+        Under a `tf.distribute` strategy it is the same iteration on the global batch. As published, the text encoder
+        learns from DAMSM right after the fake pictures are made, and all else uses the embeddings from before.
+
+        Args:
+            batch: "image" (B, S, S, 3) in [-1, 1]; "caption" (B, T) ids; "class_id" (B,), used by DAMSM; optionally
+                "noise" (B, noise_dim), drawn otherwise. Published batches are sorted by falling caption length.
+
+        Returns:
+            "discriminator_loss", "gradient_penalty", "generator_loss" (without DAMSM), "damsm_fake" and "damsm_real"
+            (each with its weight): scalars of this iteration, of the global batch.
+        """
+        image = tf.cast(batch["image"], self.generator.compute_dtype)
+        noise_batch = batch["noise"] if "noise" in batch else self._draw_noise(tf.shape(image)[0])
+        noise_batch = tf.cast(noise_batch, image.dtype)
+        with tf.GradientTape() as text_tape:
+            words, sentence = self.text_encoder(batch["caption"], training=self._quirky_encoders)
+        fixed_words, fixed_sentence = tf.stop_gradient(words), tf.stop_gradient(sentence)
+
+        # One generated batch serves all. Its tape is asked once, when D has been updated twice.
+        with tf.GradientTape() as generator_tape:
+            generator_tape.watch(fixed_sentence)
+            fake, _ = self.generator(noise_batch, fixed_sentence, training=True)
+
+        damsm_real, by_embeddings = self._damsm_on_real(batch, image, fixed_words, fixed_sentence)
+        if self.text_training == "damsm":
+            self._text_encoder_step(text_tape, (words, sentence), by_embeddings)
+        discriminator_loss = self._discriminator_step(image, fake, fixed_sentence)
+        gradient_penalty = self._penalty_step(image, fixed_sentence)
+
+        # The gradient goes by way of the pictures, so that none by D's weights is built.
+        with tf.GradientTape(watch_accessed_variables=False) as fake_tape:
+            fake_tape.watch(fake)
+            logits = self.discriminator(fake, fixed_sentence)
+            generator_loss = losses.hinge_generator_loss(logits, self._global_batch(image))
+            damsm_fake = self._damsm(batch, fake, fixed_words, fixed_sentence, self.damsm_weight)
+            loss = generator_loss + damsm_fake
+        by_fake = fake_tape.gradient(loss, fake)
+        variables = self.generator.trainable_variables
+        *by_variables, by_sentence = generator_tape.gradient(fake, [*variables, fixed_sentence], by_fake)
+        self.generator_optimizer.apply(by_variables, variables)
+        if self.text_training == "end_to_end":
+            by_embeddings = (by_embeddings[0], by_embeddings[1] + by_sentence, by_embeddings[2])
+            self._text_encoder_step(text_tape, (words, sentence), by_embeddings)
+        logs = {
+            "discriminator_loss": discriminator_loss,
+            "gradient_penalty": gradient_penalty,
+            "generator_loss": generator_loss,
+            "damsm_fake": damsm_fake,
+            "damsm_real": damsm_real,
+        }
+        return {name: distribution.sum_over_replicas(value) for name, value in logs.items()}
+
+    def _discriminator_step(self, image, fake, sentence):
+        """Hinge loss of real, mismatched and generated pairs; D's first Adam step."""
+        with tf.GradientTape() as tape:
+            features = self.discriminator.features(image)
+            other_sentences = distribution.next_samples(sentence)
+            loss = losses.hinge_discriminator_loss(
+                self.discriminator.logits(features, sentence),
+                self.discriminator.logits(features[: tf.shape(other_sentences)[0]], other_sentences),
+                self.discriminator(tf.stop_gradient(fake), sentence),
+                self._global_batch(image),
+            )
+        _apply(self.discriminator_optimizer, tape, loss, self.discriminator.trainable_variables)
+        return loss
+
+    def _penalty_step(self, image, sentence):
+        """Matching-aware gradient penalty of the updated D; D's second Adam step, as published."""
+        with tf.GradientTape() as tape:
+            loss = losses.matching_aware_gradient_penalty(
+                self.discriminator, image, sentence, self._global_batch(image)
+            )
+        _apply(self.discriminator_optimizer, tape, loss, self.discriminator.trainable_variables)
+        return loss
+
+    def _damsm(self, batch, image, words, sentence, weight):
+        """This replica's share of the weighted DAMSM loss of the global batch; 0 without an image encoder."""
+        if self.image_encoder is None:
+            return tf.zeros([], image.dtype)
+        regions, code = self.image_encoder(image, training=self._quirky_encoders)
+        lengths = tf.math.count_nonzero(batch["caption"], -1)
+        parts = (regions, code, words, sentence, lengths, tf.convert_to_tensor(batch["class_id"]))
+        # Each replica computes the loss of all, so each gives its share of it.
+        return losses.damsm_loss(*map(distribution.gather, parts)) * (weight / distribution.replicas())
+
+    def _damsm_on_real(self, batch, image, words, sentence):
+        """DAMSM on real pictures (weight 1) -> loss, its gradients by (words, sentence, image encoder's weights)."""
+        heads = self.image_encoder.trainable_variables if self.image_encoder is not None else []
+        if self.text_training == "frozen" or self.image_encoder is None:
+            return tf.zeros([], image.dtype), (tf.zeros_like(words), tf.zeros_like(sentence), [])
+        with tf.GradientTape() as tape:
+            tape.watch([words, sentence])
+            loss = self._damsm(batch, image, words, sentence, 1.0)
+        return loss, tuple(tape.gradient(loss, [words, sentence, heads]))
+
+    def _text_encoder_step(self, text_tape, embeddings, gradients):
+        """Carries gradients by words and sentence back to the text encoder; one Adam step of both encoders."""
+        by_words, by_sentence, by_heads = gradients
+        variables = self.text_encoder.trainable_variables
+        by_text = text_tape.gradient(embeddings, variables, output_gradients=(by_words, by_sentence))
+        self.encoder_optimizer.apply([*by_text, *by_heads], self._encoder_variables())
+
+    @property
+    def _quirky_encoders(self) -> bool:
+        return self.published and self.text_training != "frozen"
+
+    def _draw_noise(self, batch_size: tf.Tensor) -> tf.Tensor:
+        """(B, noise_dim) of this replica, from seed and step alone: nothing to save, the same on any number of them."""
+        shape = [batch_size * distribution.replicas(), self.generator.noise_dim]
+        seed = tf.stack([tf.cast(self.seed, tf.int64), tf.cast(self.generator_optimizer.iterations, tf.int64)])
+        return distribution.own_part(tf.random.stateless_normal(shape, seed))
+
+    @staticmethod
+    def _global_batch(image: tf.Tensor) -> tf.Tensor:
+        return tf.shape(image)[0] * distribution.replicas()
+
+    # === Sampling ===
+
+    def call(self, captions, noise, training=False):
+        """Pictures of captions.
+
+        Args:
+            captions: (B,) strings or (B, T) ids.
+            noise: (B, noise_dim).
+
+        Returns:
+            (B, S, S, 3) in [-1, 1].
+        """
+        return self.with_masks(captions, noise, training)[0]
+
+    def with_masks(self, captions, noise, training=False):
+        """As `call`, with the masks: (image, masks), see `Generator`."""
+        captions = tf.convert_to_tensor(captions)
+        if captions.dtype == tf.string:
+            captions, _ = self._captions_to_ids(captions)
+        _, sentence = self.text_encoder(captions, training=False)
+        return self.generator(noise, sentence, training=training)
+
+    def _captions_to_ids(self, captions):
+        if self._caption_encoder is None:
+            raise UserError("The model has no vocabulary. Received: captions as text. Give ids, or a vocabulary.")
+        return self._caption_encoder(captions)
+
+    def generate(
+        self,
+        captions: str | Sequence[str],
+        seed: int = 0,
+        count: int = 1,
+        truncation: float | None = None,
+    ) -> np.ndarray:
+        """Pictures of captions; a picture depends on its caption and its seed alone.
+
+        Args:
+            captions: one or several.
+            seed: of a caption's first picture; the next ones have seed + 1, seed + 2, ...
+            count: pictures for each caption.
+            truncation: factor on the noise: below 1, more usual and less varied pictures.
+
+        Returns:
+            uint8 (captions * count, S, S, 3), all of the first caption first.
+
+        Raises:
+            UserError: no vocabulary, a caption without a known word, a count below 1.
+        """
+        return self.generate_with_masks(captions, seed, count, truncation)[0]
+
+    def generate_with_masks(
+        self,
+        captions: str | Sequence[str],
+        seed: int = 0,
+        count: int = 1,
+        truncation: float | None = None,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """As `generate`, with the masks: tuple of float32 (captions * count, h, h, 1) in [0, 1], 4x4 first."""
+        captions = [captions] if isinstance(captions, str) else list(captions)
+        if not captions or count < 1:
+            raise UserError(f"Nothing to draw. Received: {len(captions)} captions, count={count}. Give one at least.")
+        if self.vocabulary is None:
+            raise UserError("The model has no vocabulary. Received: captions as text. Build it with a vocabulary.")
+        for caption in captions:
+            for note in notes(caption, self.vocabulary, self.max_words):
+                logging.warning("%s", note)
+        seeds = np.tile(np.arange(count, dtype=np.int64) + seed, len(captions))
+        noise_batch = noise.normals(seeds, self.generator.noise_dim) * np.float32(truncation or 1.0)
+        return self._in_batches(np.repeat(np.array(captions, object), count), noise_batch)
+
+    def _in_batches(self, captions, noise_batch):
+        pictures, masks = [], []
+        for first in range(0, len(captions), _SAMPLING_BATCH):
+            part = slice(first, first + _SAMPLING_BATCH)
+            image, image_masks = self._sampler(
+                tf.constant(list(captions[part]), tf.string), tf.constant(noise_batch[part])
+            )
+            pictures.append(to_uint8(image.numpy()))
+            masks.append([mask.numpy().astype(np.float32) for mask in image_masks])
+        return np.concatenate(pictures), tuple(map(np.concatenate, zip(*masks, strict=True)))
+
+    @functools.cached_property
+    def _sampler(self):
+        signature = [tf.TensorSpec([None], tf.string), tf.TensorSpec([None, self.generator.noise_dim])]
+        return tf.function(self.with_masks, input_signature=signature)
+
+
+def _apply(optimizer, tape, loss, variables):
+    # Weights that a loss does not depend on (the first biases, in the penalty) have a gradient of zero, and Adam's
+    # moments move for them as they do in the published code.
+    gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
+    optimizer.apply(gradients, variables)
