@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import functools
+import os
+import pathlib
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
-from ssagan_tf.pictures import to_uint8
 
-from ssagan_tf import distribution, losses, noise
+from ssagan_tf import distribution, files, losses, noise, saving
+from ssagan_tf.config import Config, ModelConfig
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Discriminator, Generator, TextEncoder
 from ssagan_tf.networks.layers import register
+from ssagan_tf.pictures import to_uint8
 from ssagan_tf.text.captions import CaptionEncoder, notes
 from ssagan_tf.text.vocabulary import Vocabulary
 
 TEXT_TRAININGS = ("frozen", "damsm", "end_to_end")
 DAMSM_WEIGHTS = {"frozen": 0.05, "damsm": 0.1, "end_to_end": 0.1}
+CONFIG_FILE = "config.json"
+VOCABULARY_FILE = "vocabulary.txt"
+WEIGHTS_FILE = "model.safetensors"
+DISCRIMINATOR_FILE = "discriminator.safetensors"
 _SAMPLING_BATCH = 16
 
 
@@ -40,7 +47,7 @@ class SSAGAN(keras.Model):
 
     Args:
         generator: makes pictures.
-        discriminator: judges them; the same image size and sentence size as the generator's.
+        discriminator: judges them; the same image size and sentence size as the generator's. None: for sampling only.
         text_encoder: reads captions.
         image_encoder: its partner in the DAMSM loss; without one there is no DAMSM term.
         vocabulary: needed wherever captions are text.
@@ -61,7 +68,7 @@ class SSAGAN(keras.Model):
     def __init__(
         self,
         generator: Generator,
-        discriminator: Discriminator,
+        discriminator: Discriminator | None,
         text_encoder: TextEncoder,
         image_encoder: keras.Model | None = None,
         vocabulary: Vocabulary | None = None,
@@ -109,12 +116,81 @@ class SSAGAN(keras.Model):
                 "Use the vocabulary that the encoder was trained with."
             )
 
+    # === Model folders ===
+
+    @classmethod
+    def from_model_config(
+        cls, config: ModelConfig, vocabulary: Vocabulary, with_discriminator: bool = True, **kwargs
+    ) -> SSAGAN:
+        """A new, untrained model. Further arguments go to the constructor."""
+        sizes = {"base_filters": config.base_filters, "image_size": config.image_size}
+        sizes["sentence_dim"] = config.sentence_dim
+        discriminator = Discriminator(**sizes, name="discriminator") if with_discriminator else None
+        generator = Generator(**sizes, noise_dim=config.noise_dim, mask_filters=config.mask_filters, name="generator")
+        text_encoder = TextEncoder(
+            len(vocabulary), config.sentence_dim, config.dropout, config.embedding_dim, name="text_encoder"
+        )
+        return cls(
+            generator,
+            discriminator,
+            text_encoder,
+            vocabulary=vocabulary,
+            text_training=config.text_training,
+            max_words=config.max_words,
+            **kwargs,
+        )
+
+    def save_to_preset(self, folder: str | os.PathLike, config: Config, card: str) -> None:
+        """Writes a model folder, all that sampling needs: weights, vocabulary, configuration and a card.
+
+        Args:
+            folder: must not exist yet.
+            config: the run's, for whoever goes on from here.
+            card: Markdown: what the model is and where it comes from.
+
+        Raises:
+            UserError: the folder exists, the disk is full or read-only.
+        """
+        with files.folder_written_atomically(folder) as aside:
+            config.save(aside / CONFIG_FILE)
+            self.vocabulary.save(aside / VOCABULARY_FILE)
+            saving.write_state(aside / WEIGHTS_FILE, self.sampling_variables())
+            if self.discriminator is not None:
+                discriminator = saving.named_variables("discriminator", self.discriminator.variables)
+                saving.write_state(aside / DISCRIMINATOR_FILE, discriminator)
+            files.write_atomically(aside / "README.md", card)
+
+    @classmethod
+    def from_preset(cls, folder: str | os.PathLike) -> SSAGAN:
+        """Reads a model folder. Raises UserError if something is missing, damaged or does not fit."""
+        folder = pathlib.Path(folder)
+        config = Config.load(folder / CONFIG_FILE)
+        vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
+        trained = (folder / DISCRIMINATOR_FILE).is_file()
+        model = cls.from_model_config(config.model, vocabulary, with_discriminator=trained)
+        weights = folder / WEIGHTS_FILE
+        saving.assign_state(model.sampling_variables(), saving.read_state(weights), str(weights))
+        if trained:
+            weights = folder / DISCRIMINATOR_FILE
+            discriminator = saving.named_variables("discriminator", model.discriminator.variables)
+            saving.assign_state(discriminator, saving.read_state(weights), str(weights))
+        return model
+
+    def sampling_variables(self) -> dict[str, keras.Variable]:
+        """Everything that sampling needs, by name."""
+        return {
+            **saving.named_variables("generator", self.generator.variables),
+            **saving.named_variables("text_encoder", self.text_encoder.variables),
+        }
+
     # === Training ===
 
     def compile(self, generator_optimizer=None, discriminator_optimizer=None, encoder_optimizer=None, **kwargs) -> None:
         """Sets an optimizer for each part; those not given are the published Adams (`published_optimizers`)."""
         published = published_optimizers()
         # The generator's is the model's `optimizer`, which Keras's own callbacks look at.
+        if self.discriminator is None:
+            raise UserError("The model is for sampling only. Received: discriminator=None. Give one to train it.")
         super().compile(optimizer=generator_optimizer or published["generator_optimizer"], **kwargs)
         self.discriminator_optimizer = discriminator_optimizer or published["discriminator_optimizer"]
         self.encoder_optimizer = encoder_optimizer or published["encoder_optimizer"]

@@ -1,0 +1,205 @@
+"""What a run is: frozen dataclasses, JSON both ways, and presets. Presets are data; flags only override them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import typing
+
+from ssagan_tf import files
+from ssagan_tf.errors import UserError
+
+DATASETS = ("cub", "coco", "folder", "synthbirds")
+MAX_BYTES = 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The networks; see `Generator`, `Discriminator`, `TextEncoder` and `SSAGAN` for what each number means."""
+
+    image_size: int = 256
+    base_filters: int = 64
+    noise_dim: int = 100
+    sentence_dim: int = 256
+    mask_filters: int = 100
+    embedding_dim: int = 300
+    dropout: float = 0.5
+    max_words: int = 18
+    text_training: str = "frozen"
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Where captions and pictures come from and how they are varied.
+
+    Attributes:
+        dataset: one of `DATASETS`.
+        data_dir: raw or prepared folder; None for synthbirds, which is drawn.
+        random_crop: a random part of the slightly larger prepared picture, else its centre.
+        random_flip: half of the pictures mirrored.
+    """
+
+    dataset: str = "cub"
+    data_dir: str | None = None
+    random_crop: bool = True
+    random_flip: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How long and how fast.
+
+    Attributes:
+        steps: iterations in all.
+        batch_size: pictures of an iteration, over all devices.
+        generator_rate, discriminator_rate, encoder_rate: learning rates of the Adams.
+        ema_pictures: half-life, in pictures seen, of the generator's moving average; 0: none (published).
+        checkpoint_every: iterations between checkpoints.
+        sample_every: iterations between sample sheets.
+        keep: checkpoints kept.
+        seed: of everything random.
+        max_minutes: stops (and saves) after this time; 0: no limit.
+    """
+
+    steps: int = 221_400
+    batch_size: int = 24
+    generator_rate: float = 1e-4
+    discriminator_rate: float = 4e-4
+    encoder_rate: float = 4e-5
+    ema_pictures: int = 0
+    checkpoint_every: int = 1000
+    sample_every: int = 1000
+    keep: int = 3
+    seed: int = 0
+    max_minutes: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A whole run."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    train: TrainConfig = TrainConfig()
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, origin: str = "config.json") -> Config:
+        """Raises UserError naming what is not as it should be."""
+        try:
+            raw = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(f"The configuration is not JSON. Received: {origin}: {error}. Restore the file.") from error
+        return _from_dict(cls, raw, origin)
+
+    def save(self, path: pathlib.Path) -> None:
+        files.write_atomically(path, self.to_json())
+
+    @classmethod
+    def load(cls, path: pathlib.Path) -> Config:
+        """Raises UserError if the file is missing or is no configuration."""
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise UserError(f"The configuration is too large. Received: {path}. At most {MAX_BYTES:,} bytes.")
+            return cls.from_json(path.read_text(encoding="utf-8"), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"No configuration could be read. Received: {path}: {error}. Check the folder.") from error
+
+    def override(self, **values) -> Config:
+        """A copy in which fields, by name whatever part they are in, have other values; None changes nothing."""
+        given = {name: value for name, value in values.items() if value is not None}
+        parts = {}
+        for part in dataclasses.fields(self):
+            old = getattr(self, part.name)
+            mine = {field.name: given.pop(field.name) for field in dataclasses.fields(old) if field.name in given}
+            parts[part.name] = dataclasses.replace(old, **mine)
+        if given:
+            raise TypeError(f"No such fields: {sorted(given)}")
+        config = Config(**parts)
+        config.check()
+        return config
+
+    def check(self) -> None:
+        """Raises UserError for numbers that cannot be meant."""
+        limits = {
+            "image_size": (self.model.image_size, 8, 1024),
+            "base_filters": (self.model.base_filters, 1, 1024),
+            "steps": (self.train.steps, 1, 10**9),
+            "batch_size": (self.train.batch_size, 1, 65_536),
+            "checkpoint_every": (self.train.checkpoint_every, 1, 10**9),
+            "sample_every": (self.train.sample_every, 1, 10**9),
+            "keep": (self.train.keep, 1, 10**6),
+        }
+        for name, (value, least, most) in limits.items():
+            if not least <= value <= most:
+                raise UserError(f"--{name} is out of range. Received: {value}. Use {least} to {most}.")
+        if self.model.image_size & (self.model.image_size - 1):
+            raise UserError(
+                f"--image_size must be a power of two. Received: {self.model.image_size}. Use 64, 128 or 256."
+            )
+        if self.data.dataset not in DATASETS:
+            raise UserError(f"No such data set. Received: {self.data.dataset!r}. Use one of {', '.join(DATASETS)}.")
+
+
+def _from_dict(cls, raw, origin):
+    """A dataclass from JSON's dict, nested ones too; every field there, none unknown, of its type."""
+    hints = typing.get_type_hints(cls)
+    if not isinstance(raw, dict) or set(raw) != set(hints):
+        found = sorted(raw) if isinstance(raw, dict) else type(raw).__name__
+        raise UserError(
+            f"The configuration's fields are not as expected. Received: {origin}: {found}. Expected {sorted(hints)}."
+        )
+    values = {}
+    for name, hint in hints.items():
+        if dataclasses.is_dataclass(hint):
+            values[name] = _from_dict(hint, raw[name], f"{origin}: {name}")
+            continue
+        value = float(raw[name]) if hint is float and type(raw[name]) is int else raw[name]
+        # Exact types: True is no number here.
+        if type(value) not in (typing.get_args(hint) or (hint,)):
+            raise UserError(
+                f"A field of the configuration has the wrong type. Received: {origin}: {name}={raw[name]!r}. "
+                f"Expected {hint}."
+            )
+        values[name] = value
+    return cls(**values)
+
+
+# 600 epochs of the 8,855 birds and 120 of COCO's 82,783 pictures at batch 24, as published.
+PUBLISHED = Config()
+SMALL = Config(
+    model=ModelConfig(image_size=64, base_filters=16, mask_filters=32, sentence_dim=128, embedding_dim=64),
+    train=TrainConfig(
+        steps=420,
+        batch_size=16,
+        ema_pictures=500,
+        checkpoint_every=100,
+        sample_every=50,
+    ),
+)
+PRESETS = {"published": PUBLISHED, "small": SMALL}
+_DATASET_STEPS = {"coco": 413_900}
+
+
+def preset(name: str | None, dataset: str) -> Config:
+    """The preset's configuration for a data set; the name is "small" for synthbirds and "published" otherwise if None.
+
+    Raises:
+        UserError: no such preset or data set.
+    """
+    if dataset not in DATASETS:
+        raise UserError(f"No such data set. Received: {dataset!r}. Use one of {', '.join(DATASETS)}.")
+    drawn = dataset == "synthbirds"
+    name = name or ("small" if drawn else "published")
+    if name not in PRESETS:
+        raise UserError(f"No such preset. Received: {name!r}. Use one of {', '.join(PRESETS)}.")
+    config = PRESETS[name].override(dataset=dataset)
+    if drawn:
+        # Drawn anew for every index: no need to vary them, and a mirrored bird would not face as its caption says.
+        config = config.override(random_crop=False, random_flip=False)
+    if name == "published" and dataset in _DATASET_STEPS:
+        config = config.override(steps=_DATASET_STEPS[dataset])
+    return config

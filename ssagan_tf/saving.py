@@ -1,0 +1,74 @@
+"""Weights to files and back, in the safetensors format: no code in it, every name and shape checked."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from ssagan_tf import files
+from ssagan_tf.errors import UserError
+
+_SHOWN = 10
+
+
+def named_variables(prefix: str, variables: list[keras.Variable]) -> dict[str, keras.Variable]:
+    """Variables by a name that is the same in every process: `prefix/path`, without Keras's counters.
+
+    Random seeds are left out: what is drawn in training comes from the step's number.
+    """
+    named = {}
+    for variable in variables:
+        if "seed_generator" in variable.path:
+            continue
+        # The first part is the network's or optimizer's own name, to which Keras may have added a counter.
+        name = f"{prefix}/{variable.path.split('/', 1)[-1]}"
+        if name in named:
+            raise AssertionError(f"two variables are named {name}")
+        named[name] = variable
+    return named
+
+
+def write_state(path: str | os.PathLike, named: Mapping[str, keras.Variable], notes: dict[str, str] | None = None):
+    """Writes variables' values atomically. Raises UserError if the disk is full or read-only."""
+    state = {name: np.ascontiguousarray(variable.numpy()) for name, variable in named.items()}
+    files.write_atomically(path, safetensors.numpy.save(state, notes))
+
+
+def read_state(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Arrays by name. Raises UserError if the file is missing or damaged."""
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise UserError(f"No weights found. Received: {path}. Check the folder, or train or convert a model into it.")
+    try:
+        return safetensors.numpy.load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(f"The weights file is damaged. Received: {path}: {error}. Use another copy.") from error
+
+
+def assign_state(named: Mapping[str, keras.Variable], state: Mapping[str, np.ndarray], origin: str) -> None:
+    """Sets every variable from `state`, which must have just these names, with these shapes.
+
+    Raises:
+        UserError: anything missing, unknown or of another shape; all differences in one message.
+    """
+    problems = [f"{name} is missing" for name in named if name not in state]
+    problems += [f"{name} is not known" for name in state if name not in named]
+    problems += [
+        f"{name} is {tuple(state[name].shape)}, not {tuple(variable.shape)}"
+        for name, variable in named.items()
+        if name in state and tuple(state[name].shape) != tuple(variable.shape)
+    ]
+    if problems:
+        more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise UserError(
+            f"The weights do not fit the model. Received: {origin}: {'; '.join(problems[:_SHOWN])}{more}. "
+            "Use weights of the same configuration."
+        )
+    for name, variable in named.items():
+        variable.assign(state[name])
