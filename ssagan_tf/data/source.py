@@ -8,7 +8,7 @@ import pathlib
 import re
 import typing
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
@@ -51,12 +51,14 @@ class Example:
         captions: raw text; at least one, none without a word.
         class_id: -1 where the source has no classes.
         load: gives the picture, RGB, cropped as the data set's rule says, not yet resized; raises UserError.
+        wordless: how many captions were left out because there is no word in them.
     """
 
     key: str
     captions: tuple[str, ...]
     class_id: int
     load: Callable[[], Image.Image]
+    wordless: int = 0
 
 
 class Source(typing.Protocol):
@@ -116,12 +118,13 @@ def read_captions(path: str | os.PathLike) -> tuple[str, ...]:
     Raises:
         UserError: missing, too large, a line over `MAX_CAPTION_CHARACTERS`, or no caption left.
     """
-    path = pathlib.Path(path)
-    lines = re.split(r"\r\n|\r|\n", read_text(path, MAX_CAPTION_FILE_BYTES))
-    captions = clean_captions(lines, str(path))
-    if not captions:
-        raise UserError(f"The file holds no caption. Received: {path}. Write one caption a line into it.")
-    return captions
+    return clean_captions(read_lines(pathlib.Path(path)), str(path))
+
+
+def read_lines(path: pathlib.Path) -> list[str]:
+    """The lines of a caption file that are not blank. Raises UserError as `read_captions`."""
+    text = read_text(path, MAX_CAPTION_FILE_BYTES).replace("\0", "")
+    return [line for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
 
 
 def read_text(path: pathlib.Path, max_bytes: int) -> str:
@@ -146,11 +149,11 @@ def read_bytes(path: pathlib.Path, max_bytes: int) -> bytes:
     return data
 
 
-def clean_captions(texts: Iterable[str], where: str) -> tuple[str, ...]:
+def clean_captions(texts: Sequence[str], where: str) -> tuple[str, ...]:
     """Captions that have a word in them, without NULs and outer white space.
 
     Raises:
-        UserError: one is longer than `MAX_CAPTION_CHARACTERS`; names `where` and which one, counted from 1.
+        UserError: one is longer than `MAX_CAPTION_CHARACTERS` or none is left; names `where`.
     """
     captions = []
     for number, text in enumerate(texts, start=1):
@@ -163,7 +166,38 @@ def clean_captions(texts: Iterable[str], where: str) -> tuple[str, ...]:
         caption = text.replace("\0", "").encode("utf-8", errors="replace").decode().strip()
         if tokenize(caption):
             captions.append(caption)
+    if not captions:
+        raise UserError(f"There is no caption with a word in it. Received: {where}. Write at least one caption.")
     return tuple(captions)
+
+
+def path_problem(name: str) -> str | None:
+    """Why a file name from outside may not be used below the data folder, or None if it may."""
+    parts = pathlib.PurePosixPath(name).parts
+    if not parts:
+        return "an empty file name"
+    if "\\" in name or any(character < " " or character == "\x7f" for character in name):
+        return "control characters or back slashes in a file name"
+    if name.startswith("/") or ".." in parts:
+        return "a path that leads out of the folder"
+    if name.encode("utf-8", errors="replace").decode() != name:
+        return "a file name that is not Unicode"
+    return None
+
+
+def some(items: Sequence[str], count: int = 3) -> str:
+    """The first few of many, in one line."""
+    more = f" and {len(items) - count:,} more" if len(items) > count else ""
+    return "; ".join(items[:count]) + more
+
+
+def refuse_missing(missing: Sequence[str], folder: pathlib.Path) -> None:
+    """Raises UserError if any picture (named by its key) is missing."""
+    if missing:
+        raise UserError(
+            f"Pictures are missing ({len(missing):,}). Received: {some(missing)}, in {folder}. "
+            "Put them there, or leave them out with `prepare_data.py --skip_broken`."
+        )
 
 
 def _check_size(path: pathlib.Path) -> None:
