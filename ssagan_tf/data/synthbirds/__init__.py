@@ -1,0 +1,91 @@
+"""The embedded data set "synthbirds": drawn birds with captions, and the truth about both.
+
+Everything follows from (seed, split, index) alone; nothing is stored or downloaded.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+from ssagan_tf.data.source import Example, check_split
+from ssagan_tf.data.synthbirds.attributes import (
+    ATTRIBUTES,
+    COLOURS,
+    PLUMAGE,
+    Bird,
+    Dice,
+    held_out,
+    random_bird,
+)
+from ssagan_tf.data.synthbirds.captions import FIXED_CAPTIONS, Caption, captions, captions_with_attributes
+from ssagan_tf.data.synthbirds.drawing import PARTS, draw, part_masks
+
+__all__ = [
+    "ATTRIBUTES",
+    "COLOURS",
+    "FIXED_CAPTIONS",
+    "PARTS",
+    "PLUMAGE",
+    "Bird",
+    "Caption",
+    "SynthBirds",
+    "captions",
+    "captions_with_attributes",
+    "draw",
+    "held_out",
+    "part_masks",
+    "random_bird",
+]
+
+
+class SynthBirds:
+    """The source: 20,000 birds to train on and 2,000 to test with, unless `count` says otherwise.
+
+    Args:
+        image_size: pixels on a side; pictures are drawn at this size, never resized.
+        seed: another seed, other birds.
+        count: number of birds of "train" and "test".
+    """
+
+    name = "synthbirds"
+
+    def __init__(self, image_size: int, seed: int = 0, count: dict[str, int] | None = None) -> None:
+        self.image_size = image_size
+        self.seed = seed
+        self.count = {"train": 20_000, "test": 2_000} | (count or {})
+
+    def examples(self, split: str) -> Sequence[Example]:
+        """All examples of "train" or "test", each made when it is asked for. `class_id` is the breast's colour,
+        counted in `COLOURS`. Raises UserError for another split."""
+        check_split(split)
+        return _Examples(self, split)
+
+    def bird(self, split: str, index: int) -> Bird:
+        """What example `index` of the split shows."""
+        return random_bird(split, Dice(self.seed, split, index))
+
+    def vocabulary(self) -> None:
+        """None: it is built from the training captions."""
+
+
+class _Examples(Sequence):
+    def __init__(self, source: SynthBirds, split: str) -> None:
+        self._source = source
+        self._split = split
+        self._indices = range(source.count[split])
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int | slice) -> Example | list[Example]:
+        if isinstance(index, slice):
+            return [self[i] for i in self._indices[index]]
+        index = self._indices[index]
+        bird = self._source.bird(self._split, index)
+        return Example(
+            key=f"{self._split}-{index:06d}",
+            captions=captions(bird),
+            class_id=ATTRIBUTES["breast"].index(bird.breast),
+            load=functools.partial(draw, bird, self._source.image_size),
+        )
