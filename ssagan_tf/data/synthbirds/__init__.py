@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from ssagan_tf.data.source import Example, check_split
+from ssagan_tf.data.source import SPLITS, Example, check_split
 from ssagan_tf.data.synthbirds.attributes import (
     ATTRIBUTES,
     COLOURS,
@@ -19,7 +19,8 @@ from ssagan_tf.data.synthbirds.attributes import (
     random_bird,
 )
 from ssagan_tf.data.synthbirds.captions import FIXED_CAPTIONS, Caption, captions, captions_with_attributes
-from ssagan_tf.data.synthbirds.drawing import PARTS, draw, part_masks
+from ssagan_tf.data.synthbirds.drawing import draw, part_masks
+from ssagan_tf.data.synthbirds.plumage import PARTS
 
 __all__ = [
     "ATTRIBUTES",
@@ -51,6 +52,8 @@ class SynthBirds:
     name = "synthbirds"
 
     def __init__(self, image_size: int, seed: int = 0, count: dict[str, int] | None = None) -> None:
+        if unknown := set(count or {}) - set(SPLITS):
+            check_split(unknown.pop())
         self.image_size = image_size
         self.seed = seed
         self.count = {"train": 20_000, "test": 2_000} | (count or {})

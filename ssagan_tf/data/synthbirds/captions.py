@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -29,6 +30,15 @@ _NOUNS = {
     "tail": ("tail", "tail feathers", "tail"),
     "beak": ("beak", "bill", "beak"),
 }
+_WORDS = {
+    "small": ("small", "little", "tiny"),
+    "large": ("large", "big"),
+    "round": ("round", "plump"),
+    "slim": ("slim", "slender"),
+    "pointed": ("pointed", "pointy", "sharp"),
+    "curved": ("curved", "hooked"),
+    "thick": ("thick", "stout"),
+}
 _PLURAL = ("wings", "back and wings", "throat and breast", "tail feathers", "wing bars")
 _SETTINGS = {
     "branch": ("sitting on a branch", "perched on a branch"),
@@ -52,8 +62,12 @@ def captions(bird: Bird) -> tuple[str, ...]:
 def captions_with_attributes(bird: Bird) -> list[Caption]:
     """The same ten captions, each with the attributes that it names."""
     dice = Dice(bird.variant, "captions")
-    patterns = dice.sample(_PATTERNS, COUNT)
-    return [_Speaker(bird, dice).say(pattern) for pattern in patterns]
+    found: dict[str, Caption] = {}
+    for pattern in itertools.cycle(dice.sample(_PATTERNS, len(_PATTERNS))):
+        caption = _Speaker(bird, dice).say(pattern)
+        found.setdefault(caption.text, caption)
+        if len(found) == COUNT:
+            return list(found.values())
 
 
 class _Speaker:
@@ -70,6 +84,11 @@ class _Speaker:
     def value(self, attribute: str) -> str:
         self._named[attribute] = getattr(self._bird, attribute)
         return self._named[attribute]
+
+    def word(self, attribute: str) -> str:
+        """A word for the attribute's value, which need not be the value itself."""
+        value = self.value(attribute)
+        return self._dice.choice(_WORDS.get(value, (value,)))
 
     def noun(self, part: str) -> str:
         first, *others = _NOUNS[part]
@@ -100,15 +119,14 @@ class _Speaker:
         if self._dice.chance(0.5):
             return "bird"
         attribute = self._dice.choice(("size", "body"))
-        return f"{self.value(attribute)} bird"
+        return f"{self.word(attribute)} bird"
 
     def beak(self) -> str:
-        """The beak with what is special about it: "a long pointed beak"."""
-        noun = self.noun("beak")
-        first = self._dice.choice(("beak", "beak_length", "beak_length"))
-        second = self._dice.choice(("beak", "beak_shape")) if first != "beak" else "beak_shape"
-        words = [self.value(name) for name in (first, second)]
-        return _article(" ".join([*(words if first != "beak" else words[::-1]), noun]))
+        """The beak with two things about it: "a long pointed beak"."""
+        first, second = self._dice.choice(
+            (("beak_length", "beak_shape"), ("beak_length", "beak"), ("beak_shape", "beak"))
+        )
+        return _article(f"{self.word(first)} {self.word(second)} {self.noun('beak')}")
 
     def extra(self) -> str:
         """One thing more: breast, tail, wing bars or beak."""
@@ -158,7 +176,10 @@ def _crown_and_belly(s: _Speaker) -> str:
 
 
 def _coloured(s: _Speaker) -> str:
-    return f"{_article(s.value('breast'))} bird with {_listed([s.a(p) for p in s.parts(2)])}"
+    """ "A red bird" if breast and belly are red; else both are named."""
+    if s.value("breast") == s.value("belly"):
+        return f"{_article(s.value('breast') + ' bird')} with {_listed([s.a('crown'), s.a('wing')])}"
+    return f"{_article(s.bird())} with {_listed([s.a('breast'), s.a('belly'), s.a('crown')])}"
 
 
 def _in_its_place(s: _Speaker) -> str:
