@@ -93,7 +93,7 @@ class SSAGAN(keras.Model):
         self.max_words = max_words
         self.seed = seed
         self._check_parts()
-        self._caption_encoder = vocabulary and CaptionEncoder(vocabulary, max_words)
+        self.caption_encoder = vocabulary and CaptionEncoder(vocabulary, max_words)
         self.built = True
 
     def _check_parts(self):
@@ -334,7 +334,7 @@ class SSAGAN(keras.Model):
         """Pictures of captions.
 
         Args:
-            captions: (B,) strings or (B, T) ids.
+            captions: tensor of (B,) strings or (B, T) ids.
             noise: (B, noise_dim).
 
         Returns:
@@ -342,18 +342,17 @@ class SSAGAN(keras.Model):
         """
         return self.with_masks(captions, noise, training)[0]
 
-    def with_masks(self, captions, noise, training=False):
-        """As `call`, with the masks: (image, masks), see `Generator`."""
-        captions = tf.convert_to_tensor(captions)
+    def with_masks(self, captions, noise, training=False, generator: Generator | None = None):
+        """As `call`, with the masks: (image, masks), see `Generator`; drawn by another generator if one is given."""
         if captions.dtype == tf.string:
             captions, _ = self._captions_to_ids(captions)
         _, sentence = self.text_encoder(captions, training=False)
-        return self.generator(noise, sentence, training=training)
+        return (generator or self.generator)(noise, sentence, training=training)
 
     def _captions_to_ids(self, captions):
-        if self._caption_encoder is None:
+        if self.caption_encoder is None:
             raise UserError("The model has no vocabulary. Received: captions as text. Give ids, or a vocabulary.")
-        return self._caption_encoder(captions)
+        return self.caption_encoder(captions)
 
     def generate(
         self,

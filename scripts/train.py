@@ -1,0 +1,62 @@
+"""Trains SSA-GAN on captioned pictures, or goes on training.
+
+    python scripts/train.py --dataset=synthbirds                       # drawn birds, small, minutes on a CPU
+    python scripts/train.py --dataset=cub --data_dir=CUB               # birds at 256 pixels as published, for a GPU
+    python scripts/train.py --dataset=cub --data_dir=CUB --preset=small --steps=4000        # the same, on a CPU
+    python scripts/train.py --dataset=folder --data_dir=PICTURES --preset=small --out=runs/mine
+    python scripts/train.py --dataset=folder --out=runs/mine --resume --steps=20000         # go on
+
+Everything goes into the run folder --out: configuration, losses, sample sheets, checkpoints.
+"""
+
+from absl import flags
+
+from ssagan_tf import cli
+from ssagan_tf.config import PRESETS
+from ssagan_tf.data import DATASETS
+
+_DATASET = flags.DEFINE_enum("dataset", None, DATASETS, "What to train on.", required=True)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the data set, raw or made by prepare_data.py.")
+_OUT = flags.DEFINE_string("out", None, "Run folder. [default: runs/DATASET-TIME]")
+_RESUME = flags.DEFINE_bool("resume", False, "Go on with the run in --out from its newest checkpoint.")
+_PRESET = flags.DEFINE_enum(
+    "preset", None, list(PRESETS), "Settings to start from. [default: small for synthbirds, else published]"
+)
+_STEPS = flags.DEFINE_integer("steps", None, "Iterations in all. [default: the preset's]", lower_bound=1)
+_BATCH = flags.DEFINE_integer("batch_size", None, "Pictures of an iteration, over all devices.", lower_bound=1)
+_IMAGE_SIZE = flags.DEFINE_integer("image_size", None, "Height and width: 64, 128 or 256.", lower_bound=8)
+_FILTERS = flags.DEFINE_integer("base_filters", None, "Base width of both networks; 64 in the paper.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", None, "Of everything random.")
+_CHECKPOINT_EVERY = flags.DEFINE_integer("checkpoint_every", None, "Iterations between checkpoints.", lower_bound=1)
+_SAMPLE_EVERY = flags.DEFINE_integer("sample_every", None, "Iterations between sample sheets.", lower_bound=1)
+_MINUTES = flags.DEFINE_float("max_minutes", None, "Stop, and save, after this time.", lower_bound=0)
+
+
+def main(_) -> None:
+    # TensorFlow takes seconds to import: not before the flags are known to be right.
+    from ssagan_tf.training import trainer
+
+    run, config = trainer.resolve(
+        _DATASET.value,
+        _PRESET.value,
+        _OUT.value,
+        _RESUME.value,
+        data_dir=_DATA_DIR.value,
+        steps=_STEPS.value,
+        batch_size=_BATCH.value,
+        image_size=_IMAGE_SIZE.value,
+        base_filters=_FILTERS.value,
+        seed=_SEED.value,
+        checkpoint_every=_CHECKPOINT_EVERY.value,
+        sample_every=_SAMPLE_EVERY.value,
+        max_minutes=_MINUTES.value,
+    )
+    cli.say(f"Training on {config.data.dataset} at {config.model.image_size} pixels into {run.folder}")
+    outcome = trainer.train(run, config)
+    cli.say(trainer.summary(outcome, config))
+    if outcome.signal is not None:
+        raise SystemExit(128 + outcome.signal)
+
+
+if __name__ == "__main__":
+    cli.run(main)

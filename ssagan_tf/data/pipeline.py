@@ -1,0 +1,139 @@
+"""From records or a source to training batches, with tf.data.
+
+The stream of a split is endless: one pass after the other, each in an order of its own. What an example becomes depends
+on the seed and on its place in the stream alone, so a run that stops goes on with the very next picture.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import tensorflow as tf
+
+from ssagan_tf.config import Config
+from ssagan_tf.data.records import CAPTIONS, IMAGE, LABEL, Prepared, features
+from ssagan_tf.data.source import Source, resize_short_side, working_size
+from ssagan_tf.text.captions import CaptionEncoder
+
+_SHUFFLE_BUFFER = 1024  # encoded pictures; the shards are mixed already
+_SHARDS_AT_ONCE = 4
+
+
+def training_batches(
+    data: Prepared | Source, encoder: CaptionEncoder, config: Config, first_step: int = 0, split: str = "train"
+) -> tf.data.Dataset:
+    """Endless batches for `SSAGAN.train_step`, from iteration `first_step` on.
+
+    Args:
+        data: a prepared folder, or a source whose pictures are made on the fly.
+        encoder: the model's.
+        config: image size, batch size, seed and how pictures are varied.
+        first_step: batches to pass over, as if they had been given.
+        split: "train" or "test".
+
+    Returns:
+        Elements {"image": (B, S, S, 3) float32 in [-1, 1], "caption": (B, T) int64, "class_id": (B,) int64}, sorted by
+        falling caption length within the batch, as published.
+    """
+    batch_size, seed = config.train.batch_size, config.train.seed
+    first = first_step * batch_size
+    stream = _from_records if isinstance(data, Prepared) else _from_source
+    examples = stream(data, split, config, first).enumerate(start=first)
+
+    def one(place, example):
+        return _augmented(example, tf.stack([tf.constant(seed, tf.int64), place]), encoder, config)
+
+    examples = examples.map(one, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    batches = examples.batch(batch_size, drop_remainder=True)
+    return batches.map(_longest_first).prefetch(tf.data.AUTOTUNE)
+
+
+def _from_source(source: Source, split: str, config: Config, first: int) -> tf.data.Dataset:
+    """Pictures decoded or drawn in Python, each pass in an order of its own that needs no buffer."""
+    examples = source.examples(split)
+    count = len(examples)
+    size = working_size(source.name, config.model.image_size)
+
+    def load(index):
+        example = examples[int(index)]
+        picture = np.asarray(resize_short_side(example.load(), size))
+        return picture, np.array(example.captions, object), np.int64(example.class_id)
+
+    def nth(place):
+        seed = tf.stack([tf.constant(config.train.seed, tf.int64), place // count])
+        index = tf.random.experimental.index_shuffle(place % count, seed, tf.constant(count - 1, tf.int64))
+        picture, captions, class_id = tf.numpy_function(load, [index], [tf.uint8, tf.string, tf.int64])
+        return {
+            "picture": tf.ensure_shape(picture, [None, None, 3]),
+            "captions": tf.ensure_shape(captions, [None]),
+            "class_id": tf.ensure_shape(class_id, []),
+        }
+
+    places = tf.data.Dataset.range(first, tf.int64.max)
+    return places.map(nth, num_parallel_calls=2, deterministic=True)
+
+
+def _from_records(prepared: Prepared, split: str, config: Config, first: int) -> tf.data.Dataset:
+    """Shards in an order of each pass, read several at a time, shuffled within a buffer."""
+    shards = tf.constant(prepared.files(split))
+    count, seed = prepared.examples(split), config.train.seed
+
+    def one_pass(number):
+        pass_seed = tf.stack([tf.constant(seed, tf.int64), number])
+        paths = tf.data.Dataset.from_tensor_slices(tf.random.experimental.stateless_shuffle(shards, pass_seed))
+        records = paths.interleave(tf.data.TFRecordDataset, cycle_length=_SHARDS_AT_ONCE, deterministic=True)
+        draw = tf.random.stateless_uniform([], pass_seed, 0, tf.int64.max, tf.int64)
+        return records.shuffle(_SHUFFLE_BUFFER, seed=draw)
+
+    passes = tf.data.Dataset.range(first // count, tf.int64.max).flat_map(one_pass)
+    # Passing over still encoded records is cheap.
+    return passes.skip(first % count).map(_parsed, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _parsed(record):
+    fields = tf.io.parse_single_example(record, features())
+    return {
+        "picture": tf.io.decode_png(fields[IMAGE], channels=3),
+        "captions": fields[CAPTIONS],
+        "class_id": fields[LABEL],
+    }
+
+
+def _augmented(example, seed, encoder, config):
+    """One caption of its several, a random or the central square of the picture, mirrored or not."""
+    caption_seed, word_seed, crop_seed, flip_seed = tf.unstack(tf.random.split(seed, 4))
+    captions, picture = example["captions"], example["picture"]
+    which = tf.random.stateless_uniform([], caption_seed, 0, tf.size(captions), tf.int32)
+    size = [config.model.image_size, config.model.image_size, 3]
+    if config.data.random_crop:
+        picture = tf.image.stateless_random_crop(picture, size, crop_seed)
+    else:
+        corner = (tf.shape(picture) - size) // 2
+        picture = tf.slice(picture, corner, size)
+    if config.data.random_flip:
+        picture = tf.image.stateless_random_flip_left_right(picture, flip_seed)
+    return {
+        "image": tf.cast(tf.ensure_shape(picture, size), tf.float32) / 127.5 - 1.0,
+        "caption": encoder.sample(captions[which], word_seed),
+        "class_id": example["class_id"],
+    }
+
+
+def _longest_first(batch):
+    lengths = tf.math.count_nonzero(batch["caption"], -1)
+    order = tf.argsort(lengths, direction="DESCENDING", stable=True)
+    return {name: tf.gather(value, order) for name, value in batch.items()}
+
+
+def first_captions(data: Prepared | Source, count: int) -> list[str]:
+    """A caption of each of the first examples to test with (to train with, if there are none): for sample sheets."""
+    split = "test" if _size(data, "test") else "train"
+    if not isinstance(data, Prepared):
+        return [example.captions[0] for example in itertools.islice(data.examples(split), count)]
+    records = tf.data.TFRecordDataset(data.files(split)).map(_parsed).take(count)
+    return [example["captions"][0].numpy().decode() for example in records]
+
+
+def _size(data: Prepared | Source, split: str) -> int:
+    return data.examples(split) if isinstance(data, Prepared) else len(data.examples(split))

@@ -1,0 +1,236 @@
+"""What happens beside the training step, as Keras callbacks: each also works in a notebook's `model.fit`."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ssagan_tf import noise, pictures
+from ssagan_tf.errors import UserError
+from ssagan_tf.networks import Generator
+from ssagan_tf.training import checkpoint
+from ssagan_tf.training.run import Run
+
+_LOG_EVERY = 10  # iterations, whose mean is logged
+_SHEET_SEEDS = 4
+
+
+class AverageGenerator(keras.callbacks.Callback):
+    """Keeps a moving average of the generator (Yazici et al., "The unusual effectiveness of averaging in GAN
+    training", 2019), whose pictures are better than those of its last iteration.
+
+    Args:
+        half_life: pictures seen until an iteration's weight has halved, whatever the batch size.
+        batch_size: pictures of an iteration.
+        model: the `SSAGAN` to be trained; `average` is made at once, so that a checkpoint can be read into it.
+
+    Attributes:
+        average: the averaged `Generator`.
+    """
+
+    def __init__(self, model: keras.Model, half_life: int, batch_size: int):
+        super().__init__()
+        self.average = Generator.from_config(model.generator.get_config() | {"name": "average"})
+        self._pairs = list(zip(self.average.variables, model.generator.variables, strict=True))
+        self._kept = 0.5 ** (batch_size / half_life)
+        self._update = tf.function(self._move)
+        for average, current in self._pairs:
+            average.assign(current)
+
+    def _move(self):
+        for average, current in self._pairs:
+            average.assign(average * self._kept + current * (1.0 - self._kept))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._update()
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar with the losses, and their means over ten iterations in `log.jsonl` and TensorBoard.
+
+    Args:
+        run: the run folder.
+        first_step: iterations done before.
+        steps: iterations in all.
+        batch_size: pictures of an iteration.
+
+    Raises:
+        UserError: a loss is not finite.
+    """
+
+    def __init__(self, run: Run, first_step: int, steps: int, batch_size: int):
+        super().__init__()
+        self.step = first_step
+        self._run = run
+        self._batch_size = batch_size
+        self._bar = keras.utils.Progbar(steps, unit_name="step", stateful_metrics=None)
+        self._first_step = first_step
+        self._gathered: list[dict[str, float]] = []
+        self._writer = tf.summary.create_file_writer(str(run.tensorboard))
+        self._started = time.monotonic()
+
+    def on_train_begin(self, logs=None):
+        self._started = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        values = {name: float(value) for name, value in logs.items()}
+        wrong = [name for name, value in values.items() if not math.isfinite(value)]
+        if wrong:
+            raise UserError(
+                f"Training has diverged. Received: {', '.join(wrong)} not finite at step {self.step}. "
+                "Go on from the last checkpoint with --resume, or start anew with another --seed."
+            )
+        self._gathered.append(values)
+        shown = [(name, value) for name, value in values.items() if value or not name.startswith("damsm")]
+        self._bar.update(self.step, shown)
+        if len(self._gathered) == _LOG_EVERY:
+            self._write()
+
+    def _write(self):
+        means = {name: float(np.mean([each[name] for each in self._gathered])) for name in self._gathered[0]}
+        self._gathered.clear()
+        seconds = time.monotonic() - self._started
+        self._run.log({"step": self.step, "pictures": self.step * self._batch_size, "seconds": seconds, **means})
+        with self._writer.as_default(self.step):
+            for name, value in means.items():
+                tf.summary.scalar(f"loss/{name}", value)
+        self._writer.flush()
+
+    def on_train_end(self, logs=None):
+        if self._gathered:
+            self._write()
+        self._writer.close()
+
+
+class SampleSheets(keras.callbacks.Callback):
+    """Sheets of the same captions and noise as training goes on, with masks; PNG files and TensorBoard images.
+
+    Args:
+        run: the run folder.
+        captions: one a row.
+        progress: knows the iteration.
+        every: iterations between sheets.
+        average: the generator to draw with; None: the one in training.
+    """
+
+    def __init__(self, run: Run, captions: Sequence[str], progress: Progress, every: int, average: Generator | None):
+        super().__init__()
+        self._run = run
+        self._captions = list(captions)
+        self._progress = progress
+        self._every = every
+        self._average = average
+        self._writer = tf.summary.create_file_writer(str(run.tensorboard))
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._progress.step % self._every == 0:
+            self.draw()
+
+    def on_train_end(self, logs=None):
+        if self._progress.step % self._every:
+            self.draw()
+        self._writer.close()
+
+    def draw(self):
+        """Draws and writes `samples/step-....png` and `samples/masks-step-....png`."""
+        sheets = {"samples": self._sheet(), "masks": self._mask_sheet()}
+        with self._writer.as_default(self._progress.step):
+            for name, sheet in sheets.items():
+                pictures.save_png(sheet, self._run.samples / f"{name}-{self._progress.step:08d}.png")
+                tf.summary.image(name, np.asarray(sheet.convert("RGB"))[None])
+        self._writer.flush()
+
+    def _generate(self, captions, seeds):
+        model = self.model
+        generator = self._average or model.generator
+        noise_batch = noise.normals(seeds, generator.noise_dim)
+        image, masks = model.with_masks(tf.constant(captions), noise_batch, generator=generator)
+        return pictures.to_uint8(image.numpy()), [mask.numpy() for mask in masks]
+
+    def _sheet(self):
+        rows = [(text, self._generate([text] * _SHEET_SEEDS, range(_SHEET_SEEDS))[0]) for text in self._captions]
+        return pictures.caption_grid(rows)
+
+    def _mask_sheet(self):
+        drawn, masks = self._generate(self._captions, [0] * len(self._captions))
+        return pictures.mask_sheet(drawn, masks, self._captions)
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Writes a checkpoint every so many iterations and at the end.
+
+    Args:
+        run: the run folder.
+        progress: knows the iteration.
+        every: iterations between checkpoints.
+        keep: how many are kept.
+        average: the averaged generator, if there is one.
+    """
+
+    def __init__(self, run: Run, progress: Progress, every: int, keep: int, average: Generator | None):
+        super().__init__()
+        self._run = run
+        self._progress = progress
+        self._every = every
+        self._keep = keep
+        self._average = average
+        self._saved = -1
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._progress.step % self._every == 0:
+            self.save()
+
+    def on_train_end(self, logs=None):
+        if self._saved != self._progress.step:
+            self.save()
+
+    def save(self):
+        """Writes one now."""
+        named = checkpoint.variables(self.model, self._average)
+        checkpoint.save(self._run.checkpoints, self._progress.step, named, self._keep)
+        self._saved = self._progress.step
+
+
+class StopGently(keras.callbacks.Callback):
+    """Ends training after the current iteration on Ctrl-C, SIGTERM or when the time is up, so that all is saved.
+
+    Args:
+        max_minutes: 0: no limit.
+
+    Attributes:
+        signal: the signal that came, or None.
+        time_is_up: whether the limit was reached.
+    """
+
+    def __init__(self, max_minutes: float = 0.0):
+        super().__init__()
+        self.signal: int | None = None
+        self.time_is_up = False
+        self._seconds = max_minutes * 60
+        self._handlers: dict[int, object] = {}
+
+    def on_train_begin(self, logs=None):
+        self._started = time.monotonic()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number, frame):
+        self.signal = number
+        # A second one ends the program at once.
+        signal.signal(number, self._handlers[number])
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.time_is_up = bool(self._seconds) and time.monotonic() - self._started >= self._seconds
+        if self.signal is not None or self.time_is_up:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)

@@ -1,0 +1,98 @@
+"""Checkpoints: everything a run needs to go on as if it had never stopped, in folders that are whole or not there."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import shutil
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+from absl import logging
+
+from ssagan_tf import files, saving
+from ssagan_tf.errors import UserError
+from ssagan_tf.ssagan import SSAGAN
+
+_STATE = "state.safetensors"
+_NOTE = "checkpoint.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint as read: its folder, its iteration and its arrays by name."""
+
+    folder: pathlib.Path
+    step: int
+    state: dict[str, np.ndarray]
+
+
+def variables(model: SSAGAN, average: keras.Model | None) -> dict[str, keras.Variable]:
+    """All that training changes, by name: networks, optimizers and the averaged generator.
+
+    Nothing random is in it: noise, order of the data and their variation follow from the seed and the step.
+    """
+    parts = {
+        "generator": model.generator,
+        "discriminator": model.discriminator,
+        "text_encoder": model.text_encoder,
+        "image_encoder": model.image_encoder,
+        "generator_optimizer": model.generator_optimizer,
+        "discriminator_optimizer": model.discriminator_optimizer,
+        "encoder_optimizer": model.encoder_optimizer,
+        "average": average,
+    }
+    named = {}
+    for name, part in parts.items():
+        if part is not None:
+            named |= saving.named_variables(name, part.variables)
+    return named
+
+
+def save(folder: pathlib.Path, step: int, named: Mapping[str, keras.Variable], keep: int) -> None:
+    """Writes `folder/step-...` aside and renames it, then removes all but the newest `keep`.
+
+    Raises:
+        UserError: the disk is full or read-only; earlier checkpoints stay.
+    """
+    target = folder / f"step-{step:08d}"
+    if target.exists():
+        shutil.rmtree(target)
+    with files.folder_written_atomically(target) as aside:
+        saving.write_state(aside / _STATE, named)
+        note = {"step": step, "sha256": files.sha256(aside / _STATE)}
+        files.write_atomically(aside / _NOTE, json.dumps(note) + "\n")
+    for old in _folders(folder)[keep:]:
+        shutil.rmtree(old)
+
+
+def newest(folder: pathlib.Path) -> Checkpoint | None:
+    """The newest checkpoint that is whole; damaged ones are named in a warning and passed over. None: there is none.
+
+    Raises:
+        UserError: there are checkpoints and all are damaged.
+    """
+    found = _folders(folder)
+    for each in found:
+        try:
+            return _read(each)
+        except (UserError, OSError, ValueError, KeyError) as error:
+            logging.warning("The checkpoint %s is damaged and passed over: %s", each, error)
+    if found:
+        raise UserError(
+            f"All checkpoints are damaged. Received: {folder}. Restore one, or train anew in another --out."
+        )
+    return None
+
+
+def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(folder.glob("step-*"), reverse=True)
+
+
+def _read(folder: pathlib.Path) -> Checkpoint:
+    note = json.loads((folder / _NOTE).read_text())
+    if files.sha256(folder / _STATE) != note["sha256"]:
+        raise UserError(f"The checksum differs. Received: {folder / _STATE}. Use another checkpoint.")
+    return Checkpoint(folder, int(note["step"]), saving.read_state(folder / _STATE))

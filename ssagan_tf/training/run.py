@@ -1,0 +1,92 @@
+"""The run folder: everything about one training, and how to go on.
+
+config.json  vocabulary.txt  README.md      what is trained, and how to go on
+log.jsonl  tensorboard/                     the losses
+samples/                                    sheets of the same captions and noise, as training goes on
+checkpoints/step-00000100/                  resumable states
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+
+from ssagan_tf import files, saving
+from ssagan_tf.config import Config
+from ssagan_tf.errors import UserError
+from ssagan_tf.ssagan import CONFIG_FILE, SSAGAN, VOCABULARY_FILE
+from ssagan_tf.text.vocabulary import Vocabulary
+from ssagan_tf.training import checkpoint
+
+_README = """# A training run of ssagan_tf
+
+Data set: {dataset}, {size} x {size} pixels. Settings: `config.json`.
+
+Go on: `python scripts/train.py --dataset={dataset} --out={run} --resume --steps=MORE`
+Draw:  `python scripts/sample.py --model={run} --caption="..." --out=sheet.png`
+Watch: `tensorboard --logdir={run}`
+"""
+
+
+class Run:
+    """A run folder.
+
+    Args:
+        folder: where; made by `begin`.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = pathlib.Path(folder)
+        self.checkpoints = self.folder / "checkpoints"
+        self.samples = self.folder / "samples"
+        self.tensorboard = self.folder / "tensorboard"
+        self._log = self.folder / "log.jsonl"
+
+    def begun(self) -> bool:
+        """Whether `begin` was called on the folder, now or long ago."""
+        return (self.folder / CONFIG_FILE).is_file()
+
+    def begin(self, config: Config, vocabulary: Vocabulary) -> None:
+        """Writes what the run is; over an earlier configuration if it is resumed."""
+        vocabulary.save(self.folder / VOCABULARY_FILE)
+        readme = _README.format(dataset=config.data.dataset, size=config.model.image_size, run=self.folder)
+        files.write_atomically(self.folder / "README.md", readme)
+        # Last, because it marks a folder that has begun.
+        config.save(self.folder / CONFIG_FILE)
+
+    def config(self) -> Config:
+        return Config.load(self.folder / CONFIG_FILE)
+
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary.load(self.folder / VOCABULARY_FILE)
+
+    def log(self, line: dict[str, float]) -> None:
+        """Adds a line to `log.jsonl`."""
+        with open(self._log, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def load_model(path: str | os.PathLike) -> SSAGAN:
+    """The model of a run folder (its newest whole checkpoint, averaged weights if there are any) or a model folder.
+
+    Raises:
+        UserError: neither of both, or no checkpoint yet.
+    """
+    run = Run(path)
+    if not run.begun():
+        raise UserError(
+            f"No model found. Received: {path}. Give a run folder made by train.py or a model folder: "
+            f"both have a {CONFIG_FILE}."
+        )
+    if not run.checkpoints.is_dir():
+        return SSAGAN.from_preset(path)
+    model = SSAGAN.from_model_config(run.config().model, run.vocabulary(), with_discriminator=False)
+    found = checkpoint.newest(run.checkpoints)
+    if found is None:
+        raise UserError(f"The run has no checkpoint yet. Received: {path}. Wait for one, or train on with --resume.")
+    wanted = model.sampling_variables()
+    averaged = {name.replace("average/", "generator/"): name for name in found.state if name.startswith("average/")}
+    state = {name: found.state[averaged.get(name, name)] for name in wanted if averaged.get(name, name) in found.state}
+    saving.assign_state(wanted, state, str(found.folder))
+    return model

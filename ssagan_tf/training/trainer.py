@@ -1,0 +1,212 @@
+"""What `train.py` calls: opens the data, builds or resumes the model, and runs `model.fit` with everything around it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import signal
+import time
+
+import tensorflow as tf
+from absl import logging
+
+from ssagan_tf import saving
+from ssagan_tf.config import Config, preset
+from ssagan_tf.data import open_source
+from ssagan_tf.data.pipeline import first_captions, training_batches
+from ssagan_tf.data.records import Prepared, is_prepared, open_prepared, prepare
+from ssagan_tf.data.source import DRAWN, Source
+from ssagan_tf.data.synthbirds import FIXED_CAPTIONS
+from ssagan_tf.errors import UserError
+from ssagan_tf.ssagan import SSAGAN, adam
+from ssagan_tf.text.vocabulary import Vocabulary
+from ssagan_tf.training import checkpoint
+from ssagan_tf.training.callbacks import AverageGenerator, Checkpoints, Progress, SampleSheets, StopGently
+from ssagan_tf.training.run import Run
+
+# What may change when a run is resumed; all else makes it another run.
+_FREE = {"data_dir", "steps", "batch_size", "checkpoint_every", "sample_every", "keep", "max_minutes"}
+_SHEET_ROWS = 8
+_DATA = "data"  # in the run folder: what was prepared for it
+# Captions of a drawn data set have few words: these many name them all.
+_VOCABULARY_EXAMPLES = 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a training ended.
+
+    Attributes:
+        run: its folder.
+        step: iterations done in all.
+        signal: that stopped it, or None.
+        time_is_up: whether `max_minutes` stopped it.
+    """
+
+    run: Run
+    step: int
+    signal: int | None
+    time_is_up: bool
+
+
+def summary(outcome: Outcome, config: Config) -> str:
+    """What was written and what to run next, in words."""
+    folder, dataset = outcome.run.folder, config.data.dataset
+    why = ""
+    if outcome.signal is not None:
+        why = f", stopped by {signal.Signals(outcome.signal).name}"
+    elif outcome.time_is_up:
+        why = f", stopped after {config.train.max_minutes:g} minutes"
+    return f"""
+{outcome.step:,} of {config.train.steps:,} iterations done{why}. Written:
+  {outcome.run.samples}/samples-{outcome.step:08d}.png   pictures of fixed captions (masks-... beside it: where the text acts)
+  {outcome.run.checkpoints}   to go on from
+Next:
+  python scripts/sample.py --model={folder} --caption="..." --out=sheet.png
+  python scripts/train.py --dataset={dataset} --out={folder} --resume --steps={max(config.train.steps, 2 * outcome.step)}
+  tensorboard --logdir={folder}"""
+
+
+def resolve(dataset: str, preset_name: str | None, out: str | os.PathLike | None, resume: bool, **flags) -> tuple:
+    """The run folder and the configuration: a preset, what flags override, and what a resumed run was.
+
+    Args:
+        dataset: the data set's name.
+        preset_name: None: the data set's own.
+        out: run folder; None: `runs/DATASET-TIME`.
+        resume: go on with what is in `out`.
+        flags: values by the names of the configuration's fields; None where a flag was not given.
+
+    Returns:
+        (Run, Config).
+
+    Raises:
+        UserError: a folder that is in use and not to be resumed, or flags that make it another run.
+    """
+    folder = pathlib.Path(out or f"runs/{dataset}-{time.strftime('%Y%m%d-%H%M%S')}")
+    run = Run(folder)
+    if not (resume and run.begun()):
+        if folder.exists() and (not folder.is_dir() or {entry.name for entry in folder.iterdir()} - {_DATA}):
+            raise UserError(
+                f"The run folder is not empty. Received: {folder}. Choose another --out, or go on with --resume."
+            )
+        return run, preset(preset_name, dataset).override(**flags)
+    was = run.config()
+    wanted = was.override(**{**flags, "dataset": dataset})
+    wanted_preset = preset(preset_name, dataset).override(**flags) if preset_name else wanted
+    different = [
+        f"{field}={getattr(now, field)!r}, was {getattr(before, field)!r}"
+        for now, before in zip(_parts(wanted) + _parts(wanted_preset), _parts(was) * 2, strict=True)
+        for field in dataclasses.asdict(now)
+        if field not in _FREE and getattr(now, field) != getattr(before, field)
+    ]
+    if different:
+        raise UserError(
+            f"The run was begun with other settings. Received: {'; '.join(dict.fromkeys(different))}. "
+            "Leave those flags out, or choose another --out."
+        )
+    return run, wanted
+
+
+def _parts(config: Config) -> list:
+    return [config.model, config.data, config.train]
+
+
+def train(run: Run, config: Config) -> Outcome:
+    """Trains, or goes on training, to `config.train.steps` iterations.
+
+    Raises:
+        UserError: anything wrong with data, folder or a diverged training; what was saved stays.
+    """
+    data = open_data(config, run)
+    resumed = run.begun()
+    vocabulary = run.vocabulary() if resumed else _vocabulary(data)
+    strategy = _strategy()
+    with strategy.scope():
+        model = SSAGAN.from_model_config(config.model, vocabulary, seed=config.train.seed)
+        rates = (config.train.generator_rate, config.train.discriminator_rate, config.train.encoder_rate)
+        model.compile(*map(adam, rates))
+        averaging = None
+        if config.train.ema_pictures:
+            averaging = AverageGenerator(model, config.train.ema_pictures, config.train.batch_size)
+    average = averaging and averaging.average
+    first_step = _restore(run, model, average) if resumed else 0
+    run.begin(config, vocabulary)
+
+    progress = Progress(run, first_step, config.train.steps, config.train.batch_size)
+    stop = StopGently(config.train.max_minutes)
+    callbacks = [
+        *([averaging] if averaging else []),
+        progress,
+        stop,
+        # Before the sheets: when the program is about to be killed, this comes first.
+        Checkpoints(run, progress, config.train.checkpoint_every, config.train.keep, average),
+        SampleSheets(run, _sheet_captions(data), progress, config.train.sample_every, average),
+    ]
+    remaining = config.train.steps - first_step
+    if remaining > 0:
+        batches = training_batches(data, model.caption_encoder, config, first_step)
+        _fit(model, batches, remaining, callbacks)
+    return Outcome(run, progress.step, stop.signal, stop.time_is_up)
+
+
+def open_data(config: Config, run: Run) -> Prepared | Source:
+    """The prepared folder, or a raw one prepared into the run's own `data` folder, or a source that draws.
+
+    Raises:
+        UserError: no such data, or prepared for something else.
+    """
+    dataset, folder, size = config.data.dataset, config.data.data_dir, config.model.image_size
+    if folder is None or not is_prepared(folder):
+        source = open_source(dataset, folder, size)
+        if dataset in DRAWN:
+            return source
+        into = run.folder / _DATA
+        logging.info("Preparing %s into %s; prepare_data.py does this once for several runs.", folder, into)
+        return prepare(source, into, size, progress=True)[0]
+    prepared = open_prepared(folder)
+    if (prepared.name, prepared.image_size) != (dataset, size):
+        raise UserError(
+            f"The folder was prepared for something else. Received: {folder}: {prepared.name} at "
+            f"{prepared.image_size} pixels. Wanted: {dataset} at {size}. Run prepare_data.py for it."
+        )
+    return prepared
+
+
+def _vocabulary(data: Prepared | Source) -> Vocabulary:
+    if isinstance(data, Prepared):
+        return data.vocabulary()
+    examples = data.examples("train")
+    count = min(len(examples), _VOCABULARY_EXAMPLES)
+    return Vocabulary.build(caption for index in range(count) for caption in examples[index].captions)
+
+
+def _sheet_captions(data: Prepared | Source) -> list[str]:
+    return list(FIXED_CAPTIONS) if data.name in DRAWN else first_captions(data, _SHEET_ROWS)
+
+
+def _strategy() -> tf.distribute.Strategy:
+    several = len(tf.config.list_logical_devices("GPU")) > 1
+    return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
+
+
+def _restore(run: Run, model: SSAGAN, average) -> int:
+    found = checkpoint.newest(run.checkpoints)
+    if found is None:
+        return 0
+    saving.assign_state(checkpoint.variables(model, average), found.state, str(found.folder))
+    return found.step
+
+
+def _fit(model: SSAGAN, batches: tf.data.Dataset, steps: int, callbacks: list) -> None:
+    try:
+        # One epoch of all steps: passes over the data have no meaning for a stream that a step's number finds.
+        model.fit(batches, steps_per_epoch=steps, epochs=1, callbacks=callbacks, verbose=0, shuffle=False)
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        if "record" not in error.message and "PNG" not in error.message:
+            raise
+        raise UserError(
+            f"The prepared data is damaged. Received: {error.message.splitlines()[0]}. "
+            "Run prepare_data.py --check on it, then prepare it again: only what is damaged is written."
+        ) from error
