@@ -10,14 +10,13 @@ missing shard and ends with the same bytes as one that was not interrupted.
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import hashlib
 import io
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from ssagan_tf import files
 from ssagan_tf.data.source import (
@@ -257,13 +256,13 @@ def _write_shard(
 ) -> tuple[Shard | None, list[str]]:
     """The shard, or None and what is broken in it."""
     records, left_out, problems, captions = [], [], [], 0
-    for example, image in _encoded(examples, short_side):
-        if isinstance(image, UserError):
-            left_out.append(example.key)
-            problems.append(f"{example.key}: {str(image).split(' Received:')[0]}")
-        else:
-            records.append(_record(example, image))
+    for example in examples:
+        try:
+            records.append(_record(example, _png(example, short_side)))
             captions += len(example.captions)
+        except UserError as error:
+            left_out.append(example.key)
+            problems.append(f"{example.key}: {str(error).split('. Received:')[0]}")
         if bar:
             bar.step()
     if problems and not skip_broken:
@@ -273,21 +272,11 @@ def _write_shard(
     return Shard(path.name, split, len(records), captions, tuple(left_out), size, checksum), []
 
 
-def _encoded(examples: list[Example], short_side: int) -> Iterator[tuple[Example, bytes | UserError]]:
-    """Each example with its PNG, or with what is wrong with its picture."""
-
-    def encode(example: Example) -> bytes | UserError:
-        try:
-            image = resize_short_side(example.load(), short_side)
-        except UserError as error:
-            return error
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG", compress_level=3)
-        return buffer.getvalue()
-
-    # Pillow decodes, resizes and packs outside Python's lock.
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from zip(examples, pool.map(encode, examples), strict=True)
+def _png(example: Example, short_side: int) -> bytes:
+    buffer = io.BytesIO()
+    # Level 3 packs within 5 % of the default's size in less than half of its time.
+    resize_short_side(example.load(), short_side).save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()
 
 
 def _record(example: Example, image: bytes) -> bytes:

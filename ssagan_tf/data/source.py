@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 import pathlib
 import re
@@ -90,24 +91,28 @@ def load_picture(path: str | os.PathLike) -> Image.Image:
         UserError: missing, empty, no picture, damaged, or of more than `MAX_PIXELS` (told from its header,
             before anything is decoded).
     """
-    path = pathlib.Path(path)
-    _check_size(path)
+    return decode_picture(read_bytes(pathlib.Path(path), MAX_PICTURE_BYTES), str(path))
+
+
+def decode_picture(data: bytes, where: str) -> Image.Image:
+    """As `load_picture`, from a file's bytes; errors name `where`."""
+    if not data:
+        raise UserError(f"The picture is empty (0 bytes). Received: {where}. {_REPAIR}")
     _silence_pillow()
     try:
-        with Image.open(path, formats=_FORMATS) as image:
-            _check_pixels(path, image.size)
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
             image.load()
-            return _upright(_to_rgb(image), _orientation(image))
-    except UserError:
-        raise
+            upright = _upright(_to_rgb(image), _orientation(image))
     except Image.DecompressionBombError as error:
-        raise _too_many_pixels(path) from error
+        raise UserError(f"The picture claims more than {MAX_PIXELS:,} pixels. Received: {where}. {_REPAIR}") from error
     except Image.UnidentifiedImageError as error:
-        raise UserError(f"The file is no JPEG, PNG, WebP, GIF or BMP. Received: {path}. {_REPAIR}") from error
-    except PermissionError as error:
-        raise UserError(f"The picture may not be read. Received: {path}. Check its permissions.") from error
+        raise UserError(f"The file is no JPEG, PNG, WebP, GIF or BMP. Received: {where}. {_REPAIR}") from error
     except Exception as error:  # What decoders raise on damaged files is no closed list.
-        raise UserError(f"The picture is damaged. Received: {path}: {_one_line(error)}. {_REPAIR}") from error
+        raise UserError(f"The picture is damaged. Received: {where}: {_one_line(error)}. {_REPAIR}") from error
+    upright.info.clear()  # Else colour profiles and the like would be written on with every copy.
+    return upright
 
 
 def read_captions(path: str | os.PathLike) -> tuple[str, ...]:
@@ -140,10 +145,9 @@ def read_bytes(path: pathlib.Path, max_bytes: int) -> bytes:
     try:
         with open(path, "rb") as file:
             data = file.read(max_bytes + 1)
-    except OSError as error:
-        raise UserError(
-            f"A file could not be read. Received: {path}: {error.strerror}. Check the data folder."
-        ) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"A file could not be read. Received: {path}: {reason}. Check the data folder.") from error
     if len(data) > max_bytes:
         raise UserError(f"The file is too large. Received: {path}. At most {max_bytes:,} bytes are read.")
     return data
@@ -198,28 +202,6 @@ def refuse_missing(missing: Sequence[str], folder: pathlib.Path) -> None:
             f"Pictures are missing ({len(missing):,}). Received: {some(missing)}, in {folder}. "
             "Put them there, or leave them out with `prepare_data.py --skip_broken`."
         )
-
-
-def _check_size(path: pathlib.Path) -> None:
-    try:
-        size = path.stat().st_size
-    except (OSError, ValueError) as error:
-        raise UserError(f"There is no such picture. Received: {path}. Check the data folder.") from error
-    if not path.is_file():
-        raise UserError(f"A picture must be a file. Received: {path}. Check the data folder.")
-    if size == 0:
-        raise UserError(f"The picture is empty (0 bytes). Received: {path}. {_REPAIR}")
-    if size > MAX_PICTURE_BYTES:
-        raise UserError(f"The picture's file is larger than {MAX_PICTURE_BYTES:,} bytes. Received: {path}. {_REPAIR}")
-
-
-def _check_pixels(path: pathlib.Path, size: tuple[int, int]) -> None:
-    if size[0] * size[1] > MAX_PIXELS:
-        raise _too_many_pixels(path)
-
-
-def _too_many_pixels(path: pathlib.Path) -> UserError:
-    return UserError(f"The picture claims more than {MAX_PIXELS:,} pixels. Received: {path}. {_REPAIR}")
 
 
 def _silence_pillow() -> None:

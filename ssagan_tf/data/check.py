@@ -1,0 +1,256 @@
+"""The data doctor: what a data set holds, and what is wrong with it, each problem with its repair."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+
+from ssagan_tf.data import records
+from ssagan_tf.data.source import SPLITS, Source, decode_picture, some, working_size
+from ssagan_tf.errors import UserError
+from ssagan_tf.text.tokenizer import tokenize
+
+MAX_WORDS = 18  # what the published model reads of a caption
+
+
+@dataclasses.dataclass
+class Report:
+    """What was found.
+
+    Attributes:
+        facts: one line each, in good and bad data sets alike.
+        problems: one line each: what is wrong, what was found, what to do.
+    """
+
+    facts: list[str] = dataclasses.field(default_factory=list)
+    problems: list[str] = dataclasses.field(default_factory=list)
+
+    def text(self) -> str:
+        """The report as it is printed."""
+        found = [f"problem: {problem}" for problem in self.problems] or ["No problems were found."]
+        return "\n".join([*self.facts, "", *found])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Seen:
+    """One example as the doctor sees it; of the picture either size and hash, or what is wrong with it."""
+
+    split: str
+    key: str
+    captions: tuple[str, ...]
+    class_id: int
+    wordless: int
+    size: tuple[int, int] = (0, 0)
+    picture: str = ""
+    broken: str = ""
+
+
+def check_source(source: Source, progress: bool = False) -> Report:
+    """Looks at every picture and caption of a source (open it with `allow_missing`, to be told of all that is missing).
+
+    What is broken is reported, not raised.
+    """
+    report = Report()
+    examples = {}
+    for split in SPLITS:
+        try:
+            examples[split] = source.examples(split)
+        except UserError as error:
+            report.problems.append(str(error))
+    bar = _bar(sum(map(len, examples.values())), progress)
+    _judge(source.name, list(_look(examples, bar)), report)
+    return report
+
+
+def check_prepared(folder: str | os.PathLike, progress: bool = False) -> Report:
+    """Looks at every record of a prepared folder, and at the shards' checksums.
+
+    Raises:
+        UserError: it is no prepared folder, or a shard is missing or cut.
+    """
+    prepared = records.open_prepared(folder)
+    report = Report()
+    damaged = records.verify(prepared)
+    if damaged:
+        report.problems.append(
+            f"Shards are not as they were written ({len(damaged):,}). Found: {some(damaged)}. "
+            "Delete them and run prepare_data.py as before: it writes only what is missing."
+        )
+    bar = _bar(sum(map(prepared.examples, SPLITS)), progress)
+    seen = list(_look_at_records(prepared, set(damaged), bar))
+    _judge(prepared.name, seen, report)
+    _check_sizes(prepared, seen, report)
+    if left_out := prepared.left_out():
+        report.facts.append(f"left out as broken when prepared: {len(left_out):,} ({some(left_out)})")
+    try:
+        report.facts.append(f"{records.VOCABULARY}: {len(prepared.vocabulary()):,} words with the padding")
+    except UserError as error:
+        report.problems.append(f"{error} Or delete it and run prepare_data.py as before.")
+    return report
+
+
+def _bar(pictures: int, progress: bool):
+    if not progress or not pictures:
+        return None
+    import keras
+
+    return keras.utils.Progbar(pictures, unit_name="picture")
+
+
+def _look(examples: dict, bar) -> Iterator[_Seen]:
+    for split, listed in examples.items():
+        for example in listed:
+            seen = _Seen(split, example.key, example.captions, example.class_id, example.wordless)
+            try:
+                image = example.load()
+                yield dataclasses.replace(seen, size=image.size, picture=_hash(image))
+            except UserError as error:
+                yield dataclasses.replace(seen, broken=str(error).split(". Received:")[0])
+            if bar:
+                bar.add(1)
+
+
+def _look_at_records(prepared: records.Prepared, damaged: set[str], bar) -> Iterator[_Seen]:
+    import tensorflow as tf
+
+    for shard in prepared.shards:
+        if shard.file in damaged:
+            continue
+        for record in tf.data.TFRecordDataset(str(prepared.folder / shard.file)).as_numpy_iterator():
+            yield _read_record(record, shard)
+            if bar:
+                bar.add(1)
+
+
+def _read_record(record: bytes, shard: records.Shard) -> _Seen:
+    import tensorflow as tf
+
+    values = tf.train.Example.FromString(record).features.feature
+    key = values[records.KEY].bytes_list.value[0].decode()
+    captions = tuple(text.decode() for text in values[records.CAPTIONS].bytes_list.value)
+    image = decode_picture(values[records.IMAGE].bytes_list.value[0], key)
+    return _Seen(shard.split, key, captions, values[records.LABEL].int64_list.value[0], 0, image.size, _hash(image))
+
+
+def _hash(image) -> str:
+    return hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
+
+
+def _judge(name: str, seen: list[_Seen], report: Report) -> None:
+    for split in SPLITS:
+        _describe_split(split, [one for one in seen if one.split == split], report)
+    sizes = sorted((min(one.size), one.size) for one in seen if one.picture)
+    if sizes:
+        (_, (width, height)), (_, (wide, high)) = sizes[0], sizes[-1]
+        report.facts.append(f"pictures: from {width} x {height} to {wide} x {high} pixels by their short side")
+    _describe_words(seen, report)
+    _check_pictures(seen, report)
+    _check_captions(name, seen, report)
+    _check_leaks(name, seen, report)
+
+
+def _describe_split(split: str, seen: list[_Seen], report: Report) -> None:
+    counts = [len(one.captions) for one in seen]
+    if not counts:
+        report.facts.append(f"{split}: nothing")
+        return
+    classes = len({one.class_id for one in seen} - {-1})
+    report.facts.append(
+        f"{split}: {len(seen):,} pictures, {sum(counts):,} captions ({min(counts)} to {max(counts)} a picture, "
+        f"{sum(counts) / len(counts):.1f} on average), {f'{classes:,}' if classes else 'no'} classes"
+    )
+
+
+def _describe_words(seen: list[_Seen], report: Report) -> None:
+    words = {split: collections.Counter[str]() for split in SPLITS}
+    lengths = []
+    for one in seen:
+        for caption in one.captions:
+            tokens = tokenize(caption)
+            words[one.split].update(tokens)
+            lengths.append(len(tokens))
+    if not lengths:
+        return
+    once = sum(count == 1 for count in words["train"].values())
+    unknown = len(words["test"].keys() - words["train"].keys())
+    report.facts += [
+        f"vocabulary: {len(words['train']):,} words in training captions, {once:,} of them seen once; "
+        f"{unknown:,} words only in test captions",
+        f"captions: {sum(lengths) / len(lengths):.1f} words on average, the longest {max(lengths):,}; "
+        f"{100 * sum(length > MAX_WORDS for length in lengths) / len(lengths):.1f} % longer than {MAX_WORDS} words, "
+        f"of which a training step sees {MAX_WORDS} at random",
+    ]
+
+
+def _check_pictures(seen: list[_Seen], report: Report) -> None:
+    broken = [f"{one.key}: {one.broken}" for one in seen if one.broken]
+    if broken:
+        report.problems.append(
+            f"Pictures cannot be read ({len(broken):,}). Found: {some(broken)}. "
+            "Replace them, or leave them out with `prepare_data.py --skip_broken`."
+        )
+    twice = _several(((one.split, one.picture), one) for one in seen if one.picture)
+    if twice:
+        report.facts.append(f"pictures that occur more than once within a split: {len(twice):,} ({some(twice)})")
+
+
+def _check_captions(name: str, seen: list[_Seen], report: Report) -> None:
+    wordless = [one.key for one in seen if one.wordless or not all(map(tokenize, one.captions))]
+    if wordless:
+        report.problems.append(
+            f"Pictures have captions without a word ({len(wordless):,}). Found: {some(wordless)}. "
+            "They are left out; write something there, or remove the lines."
+        )
+    usual = collections.Counter(len(one.captions) for one in seen).most_common(1)[0][0] if seen else 0
+    fewer = [f"{one.key}: {len(one.captions)}" for one in seen if len(one.captions) < usual]
+    if fewer and name == "cub":
+        report.problems.append(
+            f"Pictures have fewer than the usual {usual} captions ({len(fewer):,}). Found: {some(fewer)}. "
+            "Get their text files anew."
+        )
+    elif fewer:
+        report.facts.append(f"pictures with fewer than {usual} captions: {len(fewer):,} ({some(fewer)})")
+
+
+def _check_leaks(name: str, seen: list[_Seen], report: Report) -> None:
+    leaks = {
+        "keys": _shared((one.key, one) for one in seen),
+        "pictures": _shared((one.picture, one) for one in seen if one.picture),
+    }
+    if name == "cub":
+        leaks["classes"] = _shared((one.class_id, one) for one in seen)
+    for what, keys in leaks.items():
+        if keys:
+            report.problems.append(
+                f"Test {what} occur in training too ({len(keys):,}). Found: {some(keys)}. "
+                "Remove them from one of the two, or scores on the test split will be too good."
+            )
+
+
+def _groups(pairs: Iterable[tuple[object, _Seen]]) -> list[list[_Seen]]:
+    groups = collections.defaultdict(list)
+    for value, one in pairs:
+        groups[value].append(one)
+    return list(groups.values())
+
+
+def _shared(pairs: Iterable[tuple[object, _Seen]]) -> list[str]:
+    """A key for each value that occurs in both splits."""
+    return [group[0].key for group in _groups(pairs) if len({one.split for one in group}) > 1]
+
+
+def _several(pairs: Iterable[tuple[object, _Seen]]) -> list[str]:
+    """Keys of what occurs more than once."""
+    return [" = ".join(one.key for one in group[:3]) for group in _groups(pairs) if len(group) > 1]
+
+
+def _check_sizes(prepared: records.Prepared, seen: list[_Seen], report: Report) -> None:
+    right = working_size(prepared.name, prepared.image_size)
+    wrong = [f"{one.key}: {one.size[0]} x {one.size[1]}" for one in seen if min(one.size) != right]
+    if wrong:
+        report.problems.append(
+            f"Pictures have the wrong size ({len(wrong):,}). Found: {some(wrong)}. Prepare the data set anew."
+        )
