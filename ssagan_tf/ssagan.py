@@ -385,33 +385,55 @@ class SSAGAN(keras.Model):
         truncation: float | None = None,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         """As `generate`, with the masks: tuple of float32 (captions * count, h, h, 1) in [0, 1], 4x4 first."""
+        if count < 1:
+            raise UserError(f"Nothing to draw. Received: count={count}. Use 1 or more.")
+        sentences = self.encode(captions)
+        seeds = np.tile(np.arange(count, dtype=np.int64) + seed, len(sentences))
+        noise_batch = noise.normals(seeds, self.generator.noise_dim) * np.float32(truncation or 1.0)
+        return self._draw(np.repeat(sentences, count, axis=0), noise_batch)
+
+    def encode(self, captions: str | Sequence[str]) -> np.ndarray:
+        """Sentence embeddings of captions: float32 (B, sentence_dim). What is odd in a caption is logged.
+
+        Raises:
+            UserError: no vocabulary, no caption, or one without a known word.
+        """
         captions = [captions] if isinstance(captions, str) else list(captions)
-        if not captions or count < 1:
-            raise UserError(f"Nothing to draw. Received: {len(captions)} captions, count={count}. Give one at least.")
+        if not captions:
+            raise UserError("Nothing to draw. Received: no caption. Give one at least.")
         if self.vocabulary is None:
             raise UserError("The model has no vocabulary. Received: captions as text. Build it with a vocabulary.")
         for caption in captions:
             for note in notes(caption, self.vocabulary, self.max_words):
                 logging.warning("%s", note)
-        seeds = np.tile(np.arange(count, dtype=np.int64) + seed, len(captions))
-        noise_batch = noise.normals(seeds, self.generator.noise_dim) * np.float32(truncation or 1.0)
-        return self._in_batches(np.repeat(np.array(captions, object), count), noise_batch)
+        return np.concatenate([self._encoder(tf.constant(part)).numpy() for part in _parts(captions)])
 
-    def _in_batches(self, captions, noise_batch):
-        pictures, masks = [], []
-        for first in range(0, len(captions), _SAMPLING_BATCH):
-            part = slice(first, first + _SAMPLING_BATCH)
-            image, image_masks = self._sampler(
-                tf.constant(list(captions[part]), tf.string), tf.constant(noise_batch[part])
-            )
-            pictures.append(to_uint8(image.numpy()))
-            masks.append([mask.numpy().astype(np.float32) for mask in image_masks])
-        return np.concatenate(pictures), tuple(map(np.concatenate, zip(*masks, strict=True)))
+    def generate_from_embeddings(self, sentences: np.ndarray, noise_batch: np.ndarray) -> np.ndarray:
+        """float32 (B, sentence_dim) and (B, noise_dim) -> uint8 (B, S, S, 3)."""
+        return self._draw(sentences, noise_batch)[0]
+
+    def _draw(self, sentences, noise_batch):
+        drawn = [self._drawer(*part) for part in zip(_parts(noise_batch), _parts(sentences), strict=True)]
+        images = np.concatenate([to_uint8(image.numpy()) for image, _ in drawn])
+        masks = zip(*(part_masks for _, part_masks in drawn), strict=True)
+        return images, tuple(np.concatenate([part.numpy() for part in stage]) for stage in masks)
 
     @functools.cached_property
-    def _sampler(self):
-        signature = [tf.TensorSpec([None], tf.string), tf.TensorSpec([None, self.generator.noise_dim])]
-        return tf.function(self.with_masks, input_signature=signature)
+    def _encoder(self):
+        def encode(captions):
+            return self.text_encoder(self._captions_to_ids(captions)[0], training=False)[1]
+
+        return tf.function(encode, input_signature=[tf.TensorSpec([None], tf.string)])
+
+    @functools.cached_property
+    def _drawer(self):
+        sizes = (self.generator.noise_dim, self.generator.sentence_dim)
+        signature = [tf.TensorSpec([None, size]) for size in sizes]
+        return tf.function(lambda *inputs: self.generator(*inputs, training=False), input_signature=signature)
+
+
+def _parts(rows: Sequence) -> list[Sequence]:
+    return [rows[first : first + _SAMPLING_BATCH] for first in range(0, len(rows), _SAMPLING_BATCH)]
 
 
 def _apply(optimizer, tape, loss, variables):

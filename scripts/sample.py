@@ -1,0 +1,70 @@
+"""Draws pictures of captions with a trained model.
+
+    python scripts/sample.py --model=runs/mine --caption="a bird with a red crown and a yellow belly" --out=sheet.png
+    python scripts/sample.py --model=runs/mine --caption="a red bird" --caption="a blue bird" --count=6 --seed=7
+    python scripts/sample.py --model=runs/mine --captions_file=captions.txt --masks
+    python scripts/sample.py --model=runs/mine --caption="a red bird" --caption="a blue bird" --interpolate
+    python scripts/sample.py --model=runs/mine --caption="a red bird" --seed=1 --to_seed=2 --interpolate
+
+The model is a run folder made by train.py or a model folder. The same caption and seed give the same picture.
+--interpolate goes from the first caption to the second, or from one seed to the other, and writes a strip as PNG and,
+beside it, a film as GIF.
+"""
+
+import pathlib
+
+from absl import flags
+
+from ssagan_tf import cli
+from ssagan_tf.errors import UserError
+
+_MODEL = flags.DEFINE_string("model", None, "Run folder or model folder.", required=True)
+_CAPTIONS = flags.DEFINE_multi_string("caption", [], "What to draw; may be given several times.")
+_FILE = flags.DEFINE_string("captions_file", None, "Text file with more captions, one a line.")
+_OUT = flags.DEFINE_string("out", "sheet.png", "PNG file to write.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the first picture of each caption; the next have seed + 1, ...")
+_COUNT = flags.DEFINE_integer("count", 4, "Pictures of each caption.", lower_bound=1, upper_bound=100)
+_TRUNCATION = flags.DEFINE_float(
+    "truncation", None, "Factor on the noise: below 1, more usual pictures.", lower_bound=0
+)
+_MASKS = flags.DEFINE_bool("masks", False, "Also show the masks: where the text acts, at each size.")
+_INTERPOLATE = flags.DEFINE_bool("interpolate", False, "Between two captions, or from --seed to --to_seed.")
+_TO_SEED = flags.DEFINE_integer("to_seed", None, "Seed at the end of an interpolation.")
+_FRAMES = flags.DEFINE_integer("frames", 9, "Pictures of an interpolation.", lower_bound=2, upper_bound=200)
+
+
+def main(_) -> None:
+    captions = _captions()
+    # TensorFlow takes seconds to import: not before the flags are known to be right.
+    from ssagan_tf import sampling
+    from ssagan_tf.training.run import load_model
+
+    model = load_model(_MODEL.value)
+    if _INTERPOLATE.value:
+        ends = captions[:2], (_SEED.value, _SEED.value if _TO_SEED.value is None else _TO_SEED.value)
+        written = sampling.write_interpolation(model, *ends, _FRAMES.value, _OUT.value, _TRUNCATION.value)
+    else:
+        written = sampling.write_sheet(
+            model, captions, _SEED.value, _COUNT.value, _OUT.value, _TRUNCATION.value, masks=_MASKS.value
+        )
+    cli.say("Wrote " + " and ".join(map(str, written)))
+
+
+def _captions() -> list[str]:
+    captions = list(_CAPTIONS.value)
+    if _FILE.value is not None:
+        from ssagan_tf.data.source import read_captions
+
+        captions += read_captions(pathlib.Path(_FILE.value))
+    if not captions:
+        raise UserError('No caption. Received: none. Give --caption="..." or --captions_file=FILE.')
+    if _INTERPOLATE.value:
+        if len(captions) > 2:
+            raise UserError(f"An interpolation has two ends. Received: {len(captions)} captions. Give one or two.")
+        if len(captions) == 1 and _TO_SEED.value is None:
+            raise UserError("An interpolation has two ends. Received: one caption. Give a second, or --to_seed.")
+    return captions
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,99 @@
+"""Sheets, strips and films of a model's pictures: what `sample.py` writes."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from ssagan_tf import files, noise, pictures
+from ssagan_tf.ssagan import SSAGAN
+
+_FILM_MILLISECONDS = 2000
+
+
+def write_sheet(
+    model: SSAGAN,
+    captions: Sequence[str],
+    seed: int,
+    count: int,
+    out: str | os.PathLike,
+    truncation: float | None = None,
+    masks: bool = False,
+) -> list[pathlib.Path]:
+    """A PNG with a row of `count` pictures for each caption; with `masks`, a row of masks for each picture instead.
+
+    Raises:
+        UserError: a caption without a known word, or `out` cannot be written.
+    """
+    drawn, stages = model.generate_with_masks(captions, seed, count, truncation)
+    if masks:
+        titles = [f"{caption} (seed {seed + index})" for caption in captions for index in range(count)]
+        sheet = pictures.mask_sheet(drawn, stages, titles)
+    else:
+        rows = np.split(drawn, len(captions))
+        sheet = pictures.caption_grid(list(zip(captions, rows, strict=True)))
+    pictures.save_png(sheet, out)
+    return [pathlib.Path(out)]
+
+
+def interpolate(
+    model: SSAGAN,
+    captions: Sequence[str],
+    seeds: tuple[int, int],
+    frames: int,
+    truncation: float | None = None,
+) -> np.ndarray:
+    """Pictures on the way from one caption to another, from one seed to another, or both at once.
+
+    Sentence embeddings are mixed linearly; noises along the sphere (White, "Sampling generative networks", 2016), so
+    that the mixtures are as long as noise is.
+
+    Args:
+        model: with a vocabulary.
+        captions: one, or two.
+        seeds: of the first and the last picture.
+        frames: pictures in all.
+        truncation: factor on the noise.
+
+    Returns:
+        uint8 (frames, S, S, 3).
+
+    Raises:
+        UserError: a caption without a known word.
+    """
+    ends = [captions[0], captions[-1]]
+    sentences = model.encode(ends)
+    noises = noise.normals(seeds, model.generator.noise_dim) * np.float32(truncation or 1.0)
+    along = np.linspace(0.0, 1.0, frames, dtype=np.float32)[:, None]
+    mixed = sentences[:1] * (1 - along) + sentences[1:] * along
+    return model.generate_from_embeddings(mixed, _along_sphere(noises[0], noises[1], along))
+
+
+def _along_sphere(start: np.ndarray, end: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """(D,), (D,), (N, 1) in [0, 1] -> (N, D)."""
+    cosine = np.dot(start, end) / (np.linalg.norm(start) * np.linalg.norm(end))
+    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+    if angle < 1e-4:
+        return start * (1 - along) + end * along
+    return ((np.sin((1 - along) * angle) * start + np.sin(along * angle) * end) / np.sin(angle)).astype(np.float32)
+
+
+def write_interpolation(
+    model: SSAGAN,
+    captions: Sequence[str],
+    seeds: tuple[int, int],
+    frames: int,
+    out: str | os.PathLike,
+    truncation: float | None = None,
+) -> list[pathlib.Path]:
+    """A strip as PNG and a film, there and back, as GIF beside it. Raises UserError as `interpolate`."""
+    drawn = interpolate(model, captions, seeds, frames, truncation)
+    out = pathlib.Path(out)
+    film = out.with_suffix(".gif")
+    pictures.save_png(pictures.strip(drawn), out)
+    there_and_back = np.concatenate([drawn, drawn[-2:0:-1]])
+    files.write_atomically(film, pictures.gif_bytes(there_and_back, _FILM_MILLISECONDS // frames))
+    return [out, film]
