@@ -6,10 +6,10 @@ import collections
 import dataclasses
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ssagan_tf.data import records
-from ssagan_tf.data.source import SPLITS, Source, decode_picture, some, working_size
+from ssagan_tf.data.source import SPLITS, Example, Source, decode_picture, some, working_size
 from ssagan_tf.errors import UserError
 from ssagan_tf.text.tokenizer import tokenize
 
@@ -60,8 +60,9 @@ def check_source(source: Source, progress: bool = False) -> Report:
             examples[split] = source.examples(split)
         except UserError as error:
             report.problems.append(str(error))
-    bar = _bar(sum(map(len, examples.values())), progress)
-    _judge(source.name, list(_look(examples, bar)), report)
+    with records.Bar(sum(map(len, examples.values())), progress) as bar:
+        seen = list(_look(examples, bar))
+    _judge(source.name, seen, report)
     return report
 
 
@@ -79,8 +80,8 @@ def check_prepared(folder: str | os.PathLike, progress: bool = False) -> Report:
             f"Shards are not as they were written ({len(damaged):,}). Found: {some(damaged)}. "
             "Delete them and run prepare_data.py as before: it writes only what is missing."
         )
-    bar = _bar(sum(map(prepared.examples, SPLITS)), progress)
-    seen = list(_look_at_records(prepared, set(damaged), bar))
+    with records.Bar(sum(map(prepared.examples, SPLITS)), progress) as bar:
+        seen = list(_look_at_records(prepared, set(damaged), bar))
     _judge(prepared.name, seen, report)
     _check_sizes(prepared, seen, report)
     if left_out := prepared.left_out():
@@ -92,15 +93,7 @@ def check_prepared(folder: str | os.PathLike, progress: bool = False) -> Report:
     return report
 
 
-def _bar(pictures: int, progress: bool):
-    if not progress or not pictures:
-        return None
-    import keras
-
-    return keras.utils.Progbar(pictures, unit_name="picture")
-
-
-def _look(examples: dict, bar) -> Iterator[_Seen]:
+def _look(examples: dict[str, Sequence[Example]], bar: records.Bar) -> Iterator[_Seen]:
     for split, listed in examples.items():
         for example in listed:
             seen = _Seen(split, example.key, example.captions, example.class_id, example.wordless)
@@ -109,11 +102,10 @@ def _look(examples: dict, bar) -> Iterator[_Seen]:
                 yield dataclasses.replace(seen, size=image.size, picture=_hash(image))
             except UserError as error:
                 yield dataclasses.replace(seen, broken=str(error).split(". Received:")[0])
-            if bar:
-                bar.add(1)
+            bar.step()
 
 
-def _look_at_records(prepared: records.Prepared, damaged: set[str], bar) -> Iterator[_Seen]:
+def _look_at_records(prepared: records.Prepared, damaged: set[str], bar: records.Bar) -> Iterator[_Seen]:
     import tensorflow as tf
 
     for shard in prepared.shards:
@@ -121,8 +113,7 @@ def _look_at_records(prepared: records.Prepared, damaged: set[str], bar) -> Iter
             continue
         for record in tf.data.TFRecordDataset(str(prepared.folder / shard.file)).as_numpy_iterator():
             yield _read_record(record, shard)
-            if bar:
-                bar.add(1)
+            bar.step()
 
 
 def _read_record(record: bytes, shard: records.Shard) -> _Seen:

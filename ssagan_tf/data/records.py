@@ -114,8 +114,8 @@ def features() -> dict:
 
 
 def is_prepared(folder: str | os.PathLike) -> bool:
-    """Whether the folder was prepared by `prepare`, to the end."""
-    return (pathlib.Path(folder) / FINISHED).is_file()
+    """Whether `prepare` has written into the folder; `open_prepared` says if it came to the end."""
+    return any((pathlib.Path(folder) / name).is_file() for name in (FINISHED, UNFINISHED))
 
 
 def open_prepared(folder: str | os.PathLike) -> Prepared:
@@ -125,8 +125,8 @@ def open_prepared(folder: str | os.PathLike) -> Prepared:
         UserError: not prepared to the end, prepared by another version, or a shard is missing or cut.
     """
     folder = pathlib.Path(folder)
-    if not is_prepared(folder):
-        state = "begun but not finished" if (folder / UNFINISHED).is_file() else "not prepared"
+    if not (folder / FINISHED).is_file():
+        state = "begun but not finished" if is_prepared(folder) else "not prepared"
         raise UserError(f"The data set is {state}. Received: {folder}. Run prepare_data.py with --out={folder}.")
     prepared = _read_state(folder, FINISHED)
     damaged = [shard.file for shard in prepared.shards if not _whole(folder, shard)]
@@ -176,20 +176,21 @@ def prepare(
     plan = _plan(examples, examples_per_shard)
     whole = {shard.file: shard for shard in begun.shards if shard.file in plan and _whole(out, shard)}
     missing = [file for file in plan if file not in whole]
-    if is_prepared(out) and not missing and (out / VOCABULARY).is_file():
+    if (out / FINISHED).is_file() and not missing and (out / VOCABULARY).is_file():
         return begun, []
 
     _write_state(dataclasses.replace(wanted, shards=tuple(whole.values())), UNFINISHED)
     vocabulary = source.vocabulary() or Vocabulary.build(text for each in examples["train"] for text in each.captions)
     vocabulary.save(out / VOCABULARY)
-    bar = _Bar(sum(len(plan[file][1]) for file in missing)) if progress else None
     broken: list[str] = []
-    for file in missing:
-        shard, problems = _write_shard(out / file, *plan[file], working_size(source.name, image_size), skip_broken, bar)
-        broken += problems
-        if shard:
-            whole[file] = shard
-            _write_state(dataclasses.replace(wanted, shards=tuple(whole.values())), UNFINISHED)
+    with Bar(sum(len(plan[file][1]) for file in missing), progress) as bar:
+        for file in missing:
+            short_side = working_size(source.name, image_size)
+            shard, problems = _write_shard(out / file, *plan[file], short_side, skip_broken, bar)
+            broken += problems
+            if shard:
+                whole[file] = shard
+                _write_state(dataclasses.replace(wanted, shards=tuple(whole.values())), UNFINISHED)
     if broken:
         raise UserError(
             f"Pictures cannot be read ({len(broken):,}). Received: {some(broken)}. Replace them and run again (what is "
@@ -209,17 +210,17 @@ def _begun(wanted: Prepared) -> Prepared:
     for name in (UNFINISHED, FINISHED):
         if (out / name).is_file():
             begun = _read_state(out, name)
-            other = [
-                f"{field} {getattr(begun, field)} there, {getattr(wanted, field)} wanted"
-                for field in ("name", "image_size", "fingerprint")
-                if getattr(begun, field) != getattr(wanted, field)
-            ]
-            if other:
-                raise UserError(
-                    f"The folder holds another data set. Received: {out}: {'; '.join(other)}. Choose another --out."
-                )
+            if other := _difference(begun, wanted):
+                raise UserError(f"The folder holds another data set. Received: {out}: {other}. Choose another --out.")
             return begun
     raise UserError(f"The folder is not empty. Received: {out}. Choose a new one as --out.")
+
+
+def _difference(begun: Prepared, wanted: Prepared) -> str | None:
+    for field in ("name", "image_size"):
+        if getattr(begun, field) != getattr(wanted, field):
+            return f"{field} is {getattr(begun, field)} there, {getattr(wanted, field)} here"
+    return None if begun.fingerprint == wanted.fingerprint else "other pictures or captions"
 
 
 def _plan(examples: dict[str, list[Example]], size: int) -> dict[str, tuple[str, list[Example]]]:
@@ -241,18 +242,31 @@ def _fingerprint(examples: dict[str, list[Example]]) -> str:
     return digest.hexdigest()
 
 
-class _Bar:
-    def __init__(self, pictures: int):
-        import keras
+class Bar:
+    """A progress bar of pictures, or nothing if not `shown`; leaves its line in the end, whatever happened."""
 
-        self._bar = keras.utils.Progbar(pictures, unit_name="picture")
+    def __init__(self, pictures: int, shown: bool):
+        self._left, self._bar = pictures, None
+        if shown and pictures:
+            import keras
+
+            self._bar = keras.utils.Progbar(pictures, unit_name="picture")
 
     def step(self) -> None:
-        self._bar.add(1)
+        self._left -= 1
+        if self._bar:
+            self._bar.add(1)
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._bar and self._left:
+            print()
 
 
 def _write_shard(
-    path: pathlib.Path, split: str, examples: list[Example], short_side: int, skip_broken: bool, bar: _Bar | None
+    path: pathlib.Path, split: str, examples: list[Example], short_side: int, skip_broken: bool, bar: Bar
 ) -> tuple[Shard | None, list[str]]:
     """The shard, or None and what is broken in it."""
     records, left_out, problems, captions = [], [], [], 0
@@ -263,8 +277,7 @@ def _write_shard(
         except UserError as error:
             left_out.append(example.key)
             problems.append(f"{example.key}: {str(error).split('. Received:')[0]}")
-        if bar:
-            bar.step()
+        bar.step()
     if problems and not skip_broken:
         return None, problems
     _write_records(path, records)
