@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from ssagan_tf.data.source import SPLITS, Example, check_split
+from ssagan_tf.data.source import Example, check_split
 from ssagan_tf.data.synthbirds.attributes import (
     ATTRIBUTES,
     COLOURS,
@@ -18,9 +18,11 @@ from ssagan_tf.data.synthbirds.attributes import (
     held_out,
     random_bird,
 )
+from ssagan_tf.data.synthbirds.canvas import check_size
 from ssagan_tf.data.synthbirds.captions import FIXED_CAPTIONS, Caption, captions, captions_with_attributes
 from ssagan_tf.data.synthbirds.drawing import draw, part_masks
 from ssagan_tf.data.synthbirds.plumage import PARTS
+from ssagan_tf.errors import UserError
 
 __all__ = [
     "ATTRIBUTES",
@@ -47,16 +49,22 @@ class SynthBirds:
         image_size: pixels on a side; pictures are drawn at this size, never resized.
         seed: another seed, other birds.
         count: number of birds of "train" and "test".
+
+    Raises:
+        UserError: a size that cannot be drawn, no such split, or no bird at all in one.
     """
 
     name = "synthbirds"
 
     def __init__(self, image_size: int, seed: int = 0, count: dict[str, int] | None = None) -> None:
-        if unknown := set(count or {}) - set(SPLITS):
-            check_split(unknown.pop())
+        check_size(image_size)
         self.image_size = image_size
         self.seed = seed
         self.count = {"train": 20_000, "test": 2_000} | (count or {})
+        for split, number in self.count.items():
+            check_split(split)
+            if number < 1:
+                raise UserError(f"A split needs birds. Received: {number} for {split}. Give at least 1.")
 
     def examples(self, split: str) -> Sequence[Example]:
         """All examples of "train" or "test", each made when it is asked for. `class_id` is the breast's colour,

@@ -12,12 +12,22 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ssagan_tf.data.synthbirds.attributes import Bird, Dice
+from ssagan_tf.errors import UserError
 
 Colour = tuple[int, int, int]
 
 SUPERSAMPLING = 4
+MAX_SIZE = 2048
 SCENERY = "scenery"  # the part that is no part of the bird
 STEPS = 8  # straight pieces from one point of a curve to the next
+
+
+def check_size(size: int) -> None:
+    """Raises UserError unless birds can be drawn at `size` pixels."""
+    if not 1 <= size <= MAX_SIZE:
+        raise UserError(
+            f"A bird cannot be drawn at that size. Received: {size} pixels. Choose 1 to {MAX_SIZE}."
+        )
 
 
 class Canvas:
@@ -28,6 +38,7 @@ class Canvas:
     """
 
     def __init__(self, size: int) -> None:
+        check_size(size)
         self.size = size
         self._grid = Image.new("L", (size * SUPERSAMPLING,) * 2, 0)
         self._pen = ImageDraw.Draw(self._grid)
@@ -84,7 +95,7 @@ class Placement:
         sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
         mirror = -1 if bird.facing == "left" else 1
         self._turn = self.zoom * np.array([[mirror * cosine, sine], [-mirror * sine, cosine]])
-        self._shift = np.array([50 + mirror * dice.between(-2, 2), 50 + dice.between(-1, 1)])
+        self._shift = np.array([50 + mirror * dice.between(-1.5, 0.7), 50 + dice.between(-1, 1)])
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         return (points - 50) @ self._turn + self._shift

@@ -19,8 +19,8 @@ _OUTLINE = (
 _BROW, _NAPE, _HIP, _CHEST = 0, 4, 7, 12  # places on the outline where parts meet
 _SQUEEZE = {"round": 1.0, "slim": 0.88}  # of all below the neck
 
-_TAIL = "34,50 16,56 4,62 1.5,69 2,77 7,82 18,80 34,76"
-_TAIL_FEATHERS = ("24,62 13,65.5 3,69", "24,67 13,71.5 4,76")
+_TAIL = "34,50 17,56 6,62 3.5,69 4,77 9,82 19,80 34,76"
+_TAIL_FEATHERS = ("24,62 14,65.5 5,69", "24,67 14,71.5 6,76")
 
 # A wing is three layers, the nearest lightest; then lines between feathers, scales, and two bars.
 _FOLDED = (
@@ -32,18 +32,18 @@ _FOLDED_LINES = ("49,67.5 31,70 14,70.2", "45,65 29,67.5 14,67.6", "38,63 27,65.
 _FOLDED_SCALES = ("41,53.5", "47.5,54", "54,53", "44,57.5", "50.5,57.5")
 _FOLDED_BARS = ("33.5,56 36,60.5 44,63.3 56,61.5", "27,58.5 30,64.5 40,67.6 52,66.5")
 _RAISED = (
-    "60,54 48,38 34,20 18,6 9,6 8,18 12,32 20,48 34,62 50,65",
+    "60,54 48,38 34,20 19,7 11,7.5 10.5,18 13,32 20,48 34,62 50,65",
     "60,54 48,38 34,21 20,14 18,26 24,44 36,58 50,63",
     "59,54 48,39 37,26 28,25 31,42 40,55 51,60",
 )
-_RAISED_LINES = ("27,32 18,23 10,13", "29,40 20,33 11,24", "33,48 24,43 15,36", "38,54 29,52 21,48")
+_RAISED_LINES = ("27,32 19,23 12,14", "29,40 21,33 13,25", "33,48 24,43 15,36", "38,54 29,52 21,48")
 _RAISED_SCALES = ("37,34", "43,40", "39,41", "49,47", "45,49")
 _RAISED_BARS = ("27.5,24 29.5,40 39,56 48,61", "21,22 23,42 34,58.5 44,63")
 _FAR_WING = "62,52 50,30 41,12 33,4 28,12 32,34 42,52"
 
 # Half the height at the root, how far the tip hangs, how round it is.
 _BEAKS = {"pointed": (4.6, 1.0, 0.0), "curved": (4.4, 6.5, 1.4), "thick": (6.4, 2.0, 2.0)}
-_BEAK_TIPS = {"short": 92.0, "long": 99.0}
+_BEAK_TIPS = {"short": 91.0, "long": 96.5}
 
 _LEGS = (206, 124, 66)
 _EYE = (40, 38, 46)
@@ -83,18 +83,27 @@ def silhouette(body: str) -> np.ndarray:
     return spline(knots, closed=True)
 
 
-def _paint_body(canvas: Canvas, place: Placement, bird: Bird) -> None:
-    outline = silhouette(bird.body)
-
-    def region(start: int, end: int, inner: str) -> np.ndarray:
-        """What lies between a stretch of the outline and a curve through `inner` back to where it began."""
+@functools.cache
+def _regions(body: str) -> dict[str, np.ndarray]:
+    """Parts of the body: what lies between a stretch of its outline and a curve inside, back to where it began."""
+    outline = silhouette(body)
+    regions = {"breast": outline}
+    for part, start, end, inner in (
+        ("belly", _HIP, _CHEST, "70,61 54,63 36,62"),
+        ("wing", _NAPE, _HIP, "44,62 58,46"),
+        ("crown", _BROW, _NAPE, "50,41 66,40 79,36"),
+    ):
         edge = outline[start * STEPS : end * STEPS + 1]
-        return place(np.concatenate([edge, spline(np.concatenate([edge[-1:], points(inner), edge[:1]]))]))
+        back = spline(np.concatenate([edge[-1:], points(inner), edge[:1]]))
+        regions[part] = np.concatenate([edge, back])
+    return regions
 
-    canvas.polygon("breast", COLOURS[bird.breast], place(outline))
-    canvas.polygon("belly", COLOURS[bird.belly], region(_HIP, _CHEST, "70,61 54,63 36,62"))
-    canvas.polygon("wing", tone(COLOURS[bird.wing], 0.1), region(_NAPE, _HIP, "44,62 58,46"))
-    canvas.polygon("crown", COLOURS[bird.crown], region(_BROW, _NAPE, "50,41 66,40 79,36"))
+
+def _paint_body(canvas: Canvas, place: Placement, bird: Bird) -> None:
+    for part, region in _regions(bird.body).items():
+        colour = COLOURS[getattr(bird, part)]
+        # The back is the wing's colour, a little darker, so that the wing stands out.
+        canvas.polygon(part, tone(colour, 0.1) if part == "wing" else colour, place(region))
 
 
 def _paint_tail(canvas: Canvas, place: Placement, colour: tuple[int, int, int]) -> None:
