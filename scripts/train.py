@@ -20,7 +20,7 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the data set, raw o
 _OUT = flags.DEFINE_string("out", None, "Run folder. [default: runs/DATASET-TIME]")
 _RESUME = flags.DEFINE_bool("resume", False, "Go on with the run in --out from its newest checkpoint.")
 _PRESET = flags.DEFINE_enum(
-    "preset", None, list(PRESETS), "Settings to start from. [default: small for synthbirds, else published]"
+    "preset", None, list(PRESETS), "Settings to start from. [default: published with a GPU, small without]"
 )
 _STEPS = flags.DEFINE_integer("steps", None, "Iterations in all. [default: the preset's]", lower_bound=1)
 _BATCH = flags.DEFINE_integer("batch_size", None, "Pictures of an iteration, over all devices.", lower_bound=1)

@@ -385,8 +385,10 @@ class SSAGAN(keras.Model):
         truncation: float | None = None,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         """As `generate`, with the masks: tuple of float32 (captions * count, h, h, 1) in [0, 1], 4x4 first."""
-        if count < 1:
-            raise UserError(f"Nothing to draw. Received: count={count}. Use 1 or more.")
+        if count < 1 or not -(2**63) <= seed <= 2**63 - count:
+            raise UserError(
+                f"No such pictures. Received: seed={seed}, count={count}. Use a count of 1 or more and 64-bit seeds."
+            )
         sentences = self.encode(captions)
         seeds = np.tile(np.arange(count, dtype=np.int64) + seed, len(sentences))
         noise_batch = noise.normals(seeds, self.generator.noise_dim) * np.float32(truncation or 1.0)

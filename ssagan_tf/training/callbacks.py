@@ -45,7 +45,10 @@ class AverageGenerator(keras.callbacks.Callback):
 
     def _move(self):
         for average, current in self._pairs:
-            average.assign(average * self._kept + current * (1.0 - self._kept))
+            if average.dtype.startswith("int"):  # a counter
+                average.assign(current)
+            else:
+                average.assign(average * self._kept + current * (1.0 - self._kept))
 
     def on_train_batch_end(self, batch, logs=None):
         self._update()

@@ -81,9 +81,7 @@ def newest(folder: pathlib.Path) -> Checkpoint | None:
         except (UserError, OSError, ValueError, KeyError) as error:
             logging.warning("The checkpoint %s is damaged and passed over: %s", each, error)
     if found:
-        raise UserError(
-            f"All checkpoints are damaged. Received: {folder}. Restore one, or train anew in another --out."
-        )
+        raise UserError(f"All checkpoints are damaged. Received: {folder}. Restore one, or train anew.")
     return None
 
 

@@ -1,4 +1,4 @@
-"""What `train.py` calls: opens the data, builds or resumes the model, and runs `model.fit` with everything around it."""
+"""What `train.py` calls: opens the data, builds or resumes the model, and fits it with everything around."""
 
 from __future__ import annotations
 
@@ -52,20 +52,22 @@ class Outcome:
 
 def summary(outcome: Outcome, config: Config) -> str:
     """What was written and what to run next, in words."""
-    folder, dataset = outcome.run.folder, config.data.dataset
+    run, dataset, step = outcome.run, config.data.dataset, outcome.step
     why = ""
     if outcome.signal is not None:
         why = f", stopped by {signal.Signals(outcome.signal).name}"
     elif outcome.time_is_up:
         why = f", stopped after {config.train.max_minutes:g} minutes"
+    more = max(config.train.steps, 2 * step)
     return f"""
-{outcome.step:,} of {config.train.steps:,} iterations done{why}. Written:
-  {outcome.run.samples}/samples-{outcome.step:08d}.png   pictures of fixed captions (masks-... beside it: where the text acts)
-  {outcome.run.checkpoints}   to go on from
+{step:,} of {config.train.steps:,} iterations done{why}. Written:
+  {run.samples}/samples-{step:08d}.png   pictures of fixed captions
+  {run.samples}/masks-{step:08d}.png   where the text acts
+  {run.checkpoints}   to go on from
 Next:
-  python scripts/sample.py --model={folder} --caption="..." --out=sheet.png
-  python scripts/train.py --dataset={dataset} --out={folder} --resume --steps={max(config.train.steps, 2 * outcome.step)}
-  tensorboard --logdir={folder}"""
+  python scripts/sample.py --model={run.folder} --caption="..." --out=sheet.png
+  python scripts/train.py --dataset={dataset} --out={run.folder} --resume --steps={more}
+  tensorboard --logdir={run.folder}"""
 
 
 def resolve(dataset: str, preset_name: str | None, out: str | os.PathLike | None, resume: bool, **flags) -> tuple:
@@ -73,7 +75,7 @@ def resolve(dataset: str, preset_name: str | None, out: str | os.PathLike | None
 
     Args:
         dataset: the data set's name.
-        preset_name: None: the data set's own.
+        preset_name: None: "published" where there is a GPU, else "small". A resumed run keeps its own settings.
         out: run folder; None: `runs/DATASET-TIME`.
         resume: go on with what is in `out`.
         flags: values by the names of the configuration's fields; None where a flag was not given.
@@ -91,22 +93,28 @@ def resolve(dataset: str, preset_name: str | None, out: str | os.PathLike | None
             raise UserError(
                 f"The run folder is not empty. Received: {folder}. Choose another --out, or go on with --resume."
             )
-        return run, preset(preset_name, dataset).override(**flags)
+        return run, preset(preset_name or _default_preset(), dataset).override(**flags)
     was = run.config()
-    wanted = was.override(**{**flags, "dataset": dataset})
-    wanted_preset = preset(preset_name, dataset).override(**flags) if preset_name else wanted
+    config = was.override(**{**flags, "dataset": dataset})
     different = [
         f"{field}={getattr(now, field)!r}, was {getattr(before, field)!r}"
-        for now, before in zip(_parts(wanted) + _parts(wanted_preset), _parts(was) * 2, strict=True)
+        for now, before in zip(_parts(config), _parts(was), strict=True)
         for field in dataclasses.asdict(now)
         if field not in _FREE and getattr(now, field) != getattr(before, field)
     ]
     if different:
         raise UserError(
-            f"The run was begun with other settings. Received: {'; '.join(dict.fromkeys(different))}. "
+            f"The run was begun with other settings. Received: {'; '.join(different)}. "
             "Leave those flags out, or choose another --out."
         )
-    return run, wanted
+    return run, config
+
+
+def _default_preset() -> str:
+    if tf.config.list_physical_devices("GPU"):
+        return "published"
+    logging.warning("No GPU found: taking the small preset. For the published settings use --preset=published.")
+    return "small"
 
 
 def _parts(config: Config) -> list:
