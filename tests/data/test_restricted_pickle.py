@@ -173,6 +173,6 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
         ("empty", "damaged"),
     ],
 )
-def test_the_shared_broken_pickles_are_refused(shared, read, name, reason):
+def test_the_shared_broken_pickles_are_refused(shared_data, read, name, reason):
     with pytest.raises(UserError, match=reason):
-        read((shared / "broken" / "pickles" / name / "filenames.pickle").read_bytes())
+        read((shared_data / "broken" / "pickles" / name / "filenames.pickle").read_bytes())

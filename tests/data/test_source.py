@@ -58,20 +58,20 @@ def one_line(error: pytest.ExceptionInfo) -> str:
 
 
 @pytest.mark.parametrize("name", BROKEN_PICTURES)
-def test_refuses_a_broken_picture_in_one_line_that_names_it(shared, name):
+def test_refuses_a_broken_picture_in_one_line_that_names_it(shared_data, name):
     with pytest.raises(UserError, match=BROKEN_PICTURES[name]) as error:
-        load_picture(shared / "broken" / "images" / name)
+        load_picture(shared_data / "broken" / "images" / name)
     assert name in one_line(error)
 
 
 @pytest.mark.parametrize("name", UNUSUAL_PICTURES)
-def test_reads_a_picture_that_is_only_unusual(shared, name):
-    image = load_picture(shared / "broken" / "images" / name)
+def test_reads_a_picture_that_is_only_unusual(shared_data, name):
+    image = load_picture(shared_data / "broken" / "images" / name)
     assert (image.mode, image.size) == ("RGB", UNUSUAL_PICTURES[name])
 
 
-def test_every_shared_picture_has_a_test(shared):
-    names = {path.name for path in (shared / "broken" / "images").iterdir()}
+def test_every_shared_picture_has_a_test(shared_data):
+    names = {path.name for path in (shared_data / "broken" / "images").iterdir()}
     assert names == BROKEN_PICTURES.keys() | UNUSUAL_PICTURES.keys()
 
 
@@ -223,25 +223,25 @@ BROKEN_CAPTIONS = {
 
 
 @pytest.mark.parametrize("name", CAPTIONS)
-def test_reads_captions_that_are_only_unusual(shared, name):
-    assert read_captions(shared / "broken" / "captions" / name) == CAPTIONS[name]
+def test_reads_captions_that_are_only_unusual(shared_data, name):
+    assert read_captions(shared_data / "broken" / "captions" / name) == CAPTIONS[name]
 
 
 @pytest.mark.parametrize("name", BROKEN_CAPTIONS)
-def test_refuses_captions_that_cannot_be_meant(shared, name):
+def test_refuses_captions_that_cannot_be_meant(shared_data, name):
     with pytest.raises(UserError, match=BROKEN_CAPTIONS[name]) as error:
-        read_captions(shared / "broken" / "captions" / name)
+        read_captions(shared_data / "broken" / "captions" / name)
     assert name in one_line(error)
 
 
-def test_bytes_that_are_not_utf8_become_replacement_characters(shared):
-    captions = read_captions(shared / "broken" / "captions" / "invalid_utf8.txt")
+def test_bytes_that_are_not_utf8_become_replacement_characters(shared_data):
+    captions = read_captions(shared_data / "broken" / "captions" / "invalid_utf8.txt")
     assert captions[0] == "this bird has a white belly"
     assert "is \ufffd\ufffd\ufffd( black with a red cr\ufffdst" in captions[1]
 
 
-def test_every_shared_caption_file_has_a_test(shared):
-    names = {path.name for path in (shared / "broken" / "captions").iterdir()}
+def test_every_shared_caption_file_has_a_test(shared_data):
+    names = {path.name for path in (shared_data / "broken" / "captions").iterdir()}
     assert names == CAPTIONS.keys() | BROKEN_CAPTIONS.keys() | {"invalid_utf8.txt"}
 
 
