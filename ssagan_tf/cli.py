@@ -1,0 +1,137 @@
+"""What every script shares: flags read, help shown, errors said in one line, TensorFlow started quietly.
+
+from ssagan_tf import cli
+
+def main(argv: list[str]) -> None:
+    ...
+
+if __name__ == "__main__":
+    cli.run(main)
+"""
+
+import contextlib
+import os
+import re
+import shlex
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+from absl import app, flags
+
+from ssagan_tf.errors import UserError
+
+_HELP = {"--help", "-help", "-h", "-?"}
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_WIDTH = 100
+_COLUMN = 24  # where the help of a flag begins
+_MISSING = re.compile(r"flag --(\w+)=None: Flag --\1 must have a value other than None\.")
+_ABSL_ADDS = re.compile(r"^<[^>]*>: |;\s+repeat this option to specify a list of values$")
+_KINDS = {"string": "TEXT", "int": "INTEGER", "float": "NUMBER", "multi string": "TEXT"}
+
+
+def run(main: Callable[[list[str]], int | None]) -> NoReturn:
+    """Runs a script's `main` with the flags of the command line, and exits.
+
+    The exit status is what `main` returns, 0 for None; 1 after a `UserError`, 2 after wrong flags (`app.UsageError`
+    included) and 130 after Ctrl-C, each told in one line on stderr. `--help` shows the script's docstring and flags.
+
+    Args:
+        main: takes what is left of the command line, which is the script's name alone: other words are refused.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read by TensorFlow when it is imported
+    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
+
+
+def say(message: str) -> None:
+    """Tells the user on stdout, at once even where stdout is a file."""
+    print(message, flush=True)
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow and finds its devices without what its libraries say about missing drivers meanwhile.
+
+    All is shown where that fails, or where TF_CPP_MIN_LOG_LEVEL was set to 0.
+    """
+    with contextlib.nullcontext() if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0" else _stderr_held_back():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def _stderr_held_back() -> Iterator[None]:
+    """Holds back what C++ writes to stderr, too; shows it if the block fails."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> int | None:
+    try:
+        return main(argv)
+    except app.UsageError as error:
+        _fail(error, 2)
+    except UserError as error:
+        _fail(error, 1)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(_INTERRUPTED)
+
+
+def _fail(error: object, status: int) -> NoReturn:
+    print("error:", " ".join(str(error).split("\n")), file=sys.stderr)
+    sys.exit(status)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """Reads the flags; shows help or refuses what is wrong, before anything slow is imported."""
+    hint = f"See {shlex.join(['python', argv[0]])} --help."
+    if _HELP.intersection(argv):
+        say(_help())
+        sys.exit(0)
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        missing = [f"--{name}" for name in _MISSING.findall(str(error))]
+        _fail(f"Missing: {' and '.join(missing)}. {hint}" if missing else f"{_full_stop(error)} {hint}", 2)
+    if rest[1:]:
+        _fail(f"Flags are written as --NAME=VALUE. Received: {rest[1]}. {hint}", 2)
+    return rest
+
+
+def _full_stop(error: flags.Error) -> str:
+    text = str(error).removeprefix("flag ").replace(" ?", "?")
+    return text if text.endswith(("?", ".")) else f"{text}."
+
+
+def _help() -> str:
+    shown = flags.FLAGS.get_key_flags_for_module(sys.modules["__main__"])
+    doc = (sys.modules["__main__"].__doc__ or "").strip()
+    return "\n".join([doc, "", "Flags:", *map(_flag_help, shown)])
+
+
+def _flag_help(flag: flags.Flag) -> str:
+    values = getattr(flag.parser, "enum_values", None)
+    kind = "|".join(values) if values else _KINDS.get(flag.flag_type(), "VALUE")
+    name = f"  --{flag.name}" if flag.boolean else f"  --{flag.name}={kind}"
+    text = _ABSL_ADDS.sub("", flag.help or "")
+    if flag.default not in (None, []) and flag.default is not False and "[default:" not in text:
+        text += f" [default: {flag.default}]"
+    indent = " " * _COLUMN
+    wrapped = textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=indent)
+    if len(name) > _COLUMN - 2:
+        return f"{name}\n{wrapped}"
+    return name + wrapped[len(name) :]
