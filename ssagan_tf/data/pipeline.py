@@ -82,7 +82,7 @@ def _from_records(prepared: Prepared, split: str, config: Config, first: int) ->
     def one_pass(number):
         pass_seed = tf.stack([tf.constant(seed, tf.int64), number])
         paths = tf.data.Dataset.from_tensor_slices(tf.random.experimental.stateless_shuffle(shards, pass_seed))
-        records = paths.interleave(tf.data.TFRecordDataset, cycle_length=_SHARDS_AT_ONCE, deterministic=True)
+        records = paths.interleave(tf.data.TFRecordDataset, cycle_length=_SHARDS_AT_ONCE)
         draw = tf.random.stateless_uniform([], pass_seed, 0, tf.int64.max, tf.int64)
         return records.shuffle(_SHUFFLE_BUFFER, seed=draw)
 
