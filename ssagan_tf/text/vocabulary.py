@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import difflib
 import os
 import pathlib
@@ -12,7 +13,6 @@ from ssagan_tf.errors import UserError
 from ssagan_tf.text.tokenizer import tokenize
 
 END = "<end>"
-MAX_WORDS = 1_000_000
 MAX_BYTES = 64 * 2**20
 
 
@@ -21,22 +21,17 @@ class Vocabulary:
 
     Args:
         words: the word of each id; `words[0]` is `"<end>"`, none twice.
+        origin: where they come from, for errors.
 
     Raises:
-        UserError: padding missing, a word twice, an empty list.
+        UserError: padding missing, a word twice, something that is no word.
     """
 
-    def __init__(self, words: Sequence[str]):
-        if not words or words[0] != END:
-            raise UserError(
-                f"A vocabulary's first word must be the padding {END!r}. "
-                f"Received: {list(words[:1])}. Build it with Vocabulary.build(captions)."
-            )
+    def __init__(self, words: Sequence[str], origin: str = "a list of words"):
+        if problem := _problem(words):
+            raise UserError(f"{problem}. Received: {origin}. Build a vocabulary with Vocabulary.build(captions).")
         self.words = tuple(words)
         self._ids = {word: index for index, word in enumerate(self.words)}
-        if len(self._ids) != len(self.words):
-            twice = sorted(word for word in self._ids if self.words.count(word) > 1)[:5]
-            raise UserError(f"A vocabulary names a word twice. Received: {twice}. Keep one line for each word.")
 
     @classmethod
     def build(cls, captions: Iterable[str]) -> Vocabulary:
@@ -64,7 +59,7 @@ class Vocabulary:
             ) from error
         except UnicodeDecodeError as error:
             raise UserError(f"The vocabulary file is not UTF-8. Received: {path}. Save it as UTF-8.") from error
-        return cls(words[:-1] if words[-1] == "" else words)
+        return cls(words[:-1] if words[-1] == "" else words, str(path))
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes one word a line, in order of ids, UTF-8."""
@@ -96,3 +91,16 @@ class Vocabulary:
     def suggest(self, word: str, count: int = 3) -> list[str]:
         """The known words spelled most like `word`, nearest first; may be empty."""
         return difflib.get_close_matches(word.lower(), self.words[1:], n=count, cutoff=0.6)
+
+
+def _problem(words: Sequence[str]) -> str | None:
+    """Why the words are no vocabulary, or None."""
+    if not words or words[0] != END:
+        return f"A vocabulary's first word must be the padding {END!r}"
+    twice = [word for word, count in collections.Counter(words).items() if count > 1]
+    if twice:
+        return f"The vocabulary names {twice[0]!r} twice"
+    odd = [word for word in words if word.split() != [word] or not word.isprintable()]
+    if odd:
+        return f"The vocabulary names {odd[0]!r}, which is no word"
+    return None
