@@ -10,6 +10,8 @@ import typing
 
 import tensorflow as tf
 
+from ssagan_tf.networks.layers import at_least_float32
+
 if typing.TYPE_CHECKING:
     from ssagan_tf.networks import Discriminator
 
@@ -90,16 +92,25 @@ def word_loss(
     Returns:
         Two scalars: cross-entropy of finding each picture's caption, and each caption's picture.
     """
-    batch, width = tf.shape(words)[0], tf.shape(words)[1]
-    regions = tf.reshape(regions, [batch, -1, regions.shape[-1]])
-    real_word = tf.sequence_mask(lengths, width)[None, :, None, :]  # of caption j: (1, j, 1, t)
-    similarity = tf.einsum("ird,jtd->ijrt", regions, words)
-    over_words = tf.nn.softmax(tf.where(real_word, similarity, similarity.dtype.min), axis=-1)
-    attention = tf.nn.softmax(gamma1 * over_words, axis=2)
-    context = tf.einsum("ijrt,ird->ijtd", attention, regions)
+    regions, words = at_least_float32(regions), at_least_float32(words)
+    attention = word_attention(regions, words, lengths, gamma1)
+    context = tf.einsum("ijhwt,ihwd->ijtd", attention, regions)
     cosine = _cosine(context, words[None])
-    per_word = tf.where(real_word[:, :, 0, :], gamma2 * cosine, cosine.dtype.min)
+    real_word = tf.sequence_mask(lengths, tf.shape(words)[1])[None]
+    per_word = tf.where(real_word, gamma2 * cosine, cosine.dtype.min)
     return _matching_losses(gamma3 * tf.reduce_logsumexp(per_word, -1), class_ids)
+
+
+def word_attention(regions: tf.Tensor, words: tf.Tensor, lengths: tf.Tensor, gamma1: float = 5.0) -> tf.Tensor:
+    """Where each word of each caption looks in each picture: (picture B, caption B, h, w, T), summing to 1 over h, w.
+
+    First the words of a caption compete for a region, then the regions for a word. Padding's part means nothing.
+    """
+    real_word = tf.sequence_mask(lengths, tf.shape(words)[1])[None, :, None, None, :]
+    similarity = tf.einsum("ihwd,jtd->ijhwt", regions, words)
+    over_words = tf.nn.softmax(tf.where(real_word, similarity, similarity.dtype.min), axis=-1)
+    flat = tf.reshape(over_words, tf.concat([tf.shape(over_words)[:2], [-1, tf.shape(words)[1]]], 0))
+    return tf.reshape(tf.nn.softmax(gamma1 * flat, axis=2), tf.shape(over_words))
 
 
 def sentence_loss(
@@ -116,6 +127,7 @@ def sentence_loss(
     Returns:
         Two scalars, as `word_loss`.
     """
+    code, sentence = at_least_float32(code), at_least_float32(sentence)
     return _matching_losses(gamma3 * _cosine(code[:, None], sentence[None]), class_ids)
 
 
@@ -138,8 +150,7 @@ def _mean(x: tf.Tensor, count: tf.Tensor | int | None) -> tf.Tensor:
 
 def _sum_of_squares(x: tf.Tensor) -> tf.Tensor:
     """(B, ...) -> (B,), at least float32."""
-    x = x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
-    return tf.reduce_sum(tf.square(x), axis=list(range(1, x.shape.rank)))
+    return tf.reduce_sum(tf.square(at_least_float32(x)), axis=list(range(1, x.shape.rank)))
 
 
 def _cosine(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:

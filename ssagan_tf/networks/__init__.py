@@ -2,6 +2,7 @@
 
 from ssagan_tf.networks.discriminator import Discriminator
 from ssagan_tf.networks.generator import Generator
+from ssagan_tf.networks.image_encoder import ImageEncoder
 from ssagan_tf.networks.text_encoder import TextEncoder
 
-__all__ = ["Discriminator", "Generator", "TextEncoder"]
+__all__ = ["Discriminator", "Generator", "ImageEncoder", "TextEncoder"]

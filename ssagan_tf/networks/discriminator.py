@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from ssagan_tf.networks.generator import check_size
-from ssagan_tf.networks.layers import DownBlock, conv, leaky_relu, register
+from ssagan_tf.networks.layers import DownBlock, at_least_float32, conv, leaky_relu, register
 
 _LAST_SIZE = 4  # height and width of the features
 
@@ -75,8 +75,7 @@ class Discriminator(keras.Model):
         sentence = tf.cast(sentence, features.dtype)[:, None, None, :]
         sentence = tf.broadcast_to(sentence, [batch, _LAST_SIZE, _LAST_SIZE, self.sentence_dim])
         x = leaky_relu(self.joint(tf.concat([features, sentence], -1)))
-        x = tf.reshape(self.out(x), [batch])
-        return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
+        return at_least_float32(tf.reshape(self.out(x), [batch]))
 
     def call(self, images, sentence):
         return self.logits(self.features(images), sentence)

@@ -12,6 +12,7 @@ from ssagan_tf.networks.layers import (
     BatchNorm,
     MaskPredictor,
     SSACNBlock,
+    at_least_float32,
     conv,
     dense,
     leaky_relu,
@@ -117,10 +118,10 @@ class Generator(keras.Model):
         for block in self.blocks:
             if masks:
                 x, logits = upsample_nearest(x), upsample_bilinear(logits)
-            masks.append(tf.sigmoid(_at_least_float32(logits)))
+            masks.append(tf.sigmoid(at_least_float32(logits)))
             x, logits = block(x, sentence, tf.cast(masks[-1], x.dtype), training=training)
         x = self.to_rgb(leaky_relu(self.norm(x, training=training)))
-        return tf.tanh(_at_least_float32(x)), tuple(masks)
+        return tf.tanh(at_least_float32(x)), tuple(masks)
 
     def get_config(self):
         return {
@@ -131,7 +132,3 @@ class Generator(keras.Model):
             "sentence_dim": self.sentence_dim,
             "mask_filters": self.mask_filters,
         }
-
-
-def _at_least_float32(x: tf.Tensor) -> tf.Tensor:
-    return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)

@@ -47,8 +47,14 @@ def dense(in_units: int, units: int, *, zero: bool = False, **kwargs) -> keras.l
 
 
 def leaky_relu(x: tf.Tensor) -> tf.Tensor:
-    """Leaky ReLU with the published slope of 0.2."""
-    return tf.nn.leaky_relu(x, _LEAK)
+    """Leaky ReLU with the published slope of 0.2; TensorFlow's own has a float32 slope for float64 features too."""
+    return tf.where(x > 0, x, _LEAK * x) if x.dtype == tf.float64 else tf.nn.leaky_relu(x, _LEAK)
+
+
+def at_least_float32(x: tf.Tensor) -> tf.Tensor:
+    """x in float32, unless it is float64: what leaves a network of any dtype policy."""
+    x = tf.convert_to_tensor(x)
+    return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
 
 
 def upsample_nearest(x: tf.Tensor) -> tf.Tensor:
@@ -72,14 +78,18 @@ def upsample_bilinear(x: tf.Tensor) -> tf.Tensor:
 
 
 def _aligned_interpolation(size: int) -> np.ndarray:
-    """(2 size, size) float64: row i holds the weights of the old pixels in new pixel i."""
-    position = np.arange(2 * size) * (size - 1) / (2 * size - 1)
+    return interpolation(np.arange(2 * size) * (size - 1) / (2 * size - 1), size)
+
+
+def interpolation(position: np.ndarray, size: int) -> np.ndarray:
+    """(n, size) float64: row i holds the weights of `size` pixels at position[i], linear between two pixels."""
     return np.maximum(0.0, 1.0 - np.abs(position[:, None] - np.arange(size)[None, :]))
 
 
 @register
 class BatchNorm(keras.layers.Layer):
-    """Batch norm as PyTorch's: its running variance takes the unbiased estimate, which Keras's layer does not.
+    """Batch norm as PyTorch's: its running variance takes the unbiased estimate, which Keras's layer does not, and it
+    counts the batches that it was trained on (`batches`), for nothing but to give published weights back whole.
 
     Under a `tf.distribute` strategy the statistics are those of the global batch.
 
@@ -109,6 +119,8 @@ class BatchNorm(keras.layers.Layer):
         running = {"shape": shape, "trainable": False, "autocast": False, "aggregation": "mean"}
         self.running_mean = self.add_weight(initializer="zeros", name="running_mean", **running)
         self.running_variance = self.add_weight(initializer="ones", name="running_variance", **running)
+        counter = {"dtype": "int64", "trainable": False, "autocast": False, "aggregation": "only_first_replica"}
+        self.batches = self.add_weight(shape=(), initializer="zeros", name="batches", **counter)
 
     def call(self, x, training=False):
         scale, shift = tf.convert_to_tensor(self.scale), tf.convert_to_tensor(self.shift)
@@ -144,6 +156,7 @@ class BatchNorm(keras.layers.Layer):
     def _move_statistics(self, mean, unbiased):
         for running, new in ((self.running_mean, mean), (self.running_variance, unbiased)):
             running.assign(running * self.momentum + tf.cast(new, running.dtype) * (1 - self.momentum))
+        self.batches.assign_add(1)
 
     def get_config(self):
         return {
