@@ -35,7 +35,8 @@ _FRAMES = flags.DEFINE_integer("frames", 9, "Pictures of an interpolation.", low
 
 def main(_) -> None:
     captions = _captions()
-    # TensorFlow takes seconds to import: not before the flags are known to be right.
+    # TensorFlow takes seconds to start: not before the flags are known to be right.
+    cli.start_tensorflow()
     from ssagan_tf import sampling
     from ssagan_tf.training.run import load_model
 

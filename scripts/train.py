@@ -33,7 +33,8 @@ _MINUTES = flags.DEFINE_float("max_minutes", None, "Stop, and save, after this t
 
 
 def main(_) -> None:
-    # TensorFlow takes seconds to import: not before the flags are known to be right.
+    # TensorFlow takes seconds to start: not before the flags are known to be right.
+    cli.start_tensorflow()
     from ssagan_tf.training import trainer
 
     run, config = trainer.resolve(

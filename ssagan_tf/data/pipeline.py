@@ -15,9 +15,11 @@ from ssagan_tf.config import Config
 from ssagan_tf.data.records import CAPTIONS, IMAGE, LABEL, Prepared, features
 from ssagan_tf.data.source import Source, resize_short_side, working_size
 from ssagan_tf.text.captions import CaptionEncoder
+from ssagan_tf.text.vocabulary import Vocabulary
 
 _SHUFFLE_BUFFER = 1024  # encoded pictures; the shards are mixed already
 _SHARDS_AT_ONCE = 4
+_VOCABULARY_EXAMPLES = 2000  # of a source that draws: its few words are all in them
 
 
 def training_batches(
@@ -133,6 +135,16 @@ def first_captions(data: Prepared | Source, count: int) -> list[str]:
         return [example.captions[0] for example in itertools.islice(data.examples(split), count)]
     records = tf.data.TFRecordDataset(data.files(split)).map(_parsed).take(count)
     return [example["captions"][0].numpy().decode() for example in records]
+
+
+def vocabulary_of(data: Prepared | Source) -> Vocabulary:
+    """The vocabulary that came with the data, or else the words of its training captions."""
+    known = data.vocabulary()
+    if known is not None:
+        return known
+    examples = data.examples("train")
+    count = min(len(examples), _VOCABULARY_EXAMPLES)
+    return Vocabulary.build(caption for index in range(count) for caption in examples[index].captions)
 
 
 def _size(data: Prepared | Source, split: str) -> int:

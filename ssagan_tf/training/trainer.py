@@ -14,13 +14,12 @@ from absl import logging
 from ssagan_tf import saving
 from ssagan_tf.config import Config, preset
 from ssagan_tf.data import open_source
-from ssagan_tf.data.pipeline import first_captions, training_batches
+from ssagan_tf.data.pipeline import first_captions, training_batches, vocabulary_of
 from ssagan_tf.data.records import Prepared, is_prepared, open_prepared, prepare
 from ssagan_tf.data.source import DRAWN, Source
 from ssagan_tf.data.synthbirds import FIXED_CAPTIONS
 from ssagan_tf.errors import UserError
 from ssagan_tf.ssagan import SSAGAN, adam
-from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training import checkpoint
 from ssagan_tf.training.callbacks import AverageGenerator, Checkpoints, Progress, SampleSheets, StopGently
 from ssagan_tf.training.run import Run
@@ -29,8 +28,6 @@ from ssagan_tf.training.run import Run
 _FREE = {"data_dir", "steps", "batch_size", "checkpoint_every", "sample_every", "keep", "max_minutes"}
 _SHEET_ROWS = 8
 _DATA = "data"  # in the run folder: what was prepared for it
-# Captions of a drawn data set have few words: these many name them all.
-_VOCABULARY_EXAMPLES = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +126,7 @@ def train(run: Run, config: Config) -> Outcome:
     """
     data = open_data(config, run)
     resumed = run.begun()
-    vocabulary = run.vocabulary() if resumed else _vocabulary(data)
+    vocabulary = run.vocabulary() if resumed else vocabulary_of(data)
     strategy = _strategy()
     with strategy.scope():
         model = SSAGAN.from_model_config(config.model, vocabulary, seed=config.train.seed)
@@ -180,14 +177,6 @@ def open_data(config: Config, run: Run) -> Prepared | Source:
             f"{prepared.image_size} pixels. Wanted: {dataset} at {size}. Run prepare_data.py for it."
         )
     return prepared
-
-
-def _vocabulary(data: Prepared | Source) -> Vocabulary:
-    if isinstance(data, Prepared):
-        return data.vocabulary()
-    examples = data.examples("train")
-    count = min(len(examples), _VOCABULARY_EXAMPLES)
-    return Vocabulary.build(caption for index in range(count) for caption in examples[index].captions)
 
 
 def _sheet_captions(data: Prepared | Source) -> list[str]:
