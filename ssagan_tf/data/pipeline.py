@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from ssagan_tf.config import Config
 from ssagan_tf.data.records import CAPTIONS, IMAGE, LABEL, Prepared, features
-from ssagan_tf.data.source import Source, resize_short_side, working_size
+from ssagan_tf.data.source import DRAWN, Source, resize_short_side, working_size
 from ssagan_tf.text.captions import CaptionEncoder
 from ssagan_tf.text.vocabulary import Vocabulary
 
@@ -143,8 +143,8 @@ def vocabulary_of(data: Prepared | Source) -> Vocabulary:
     if known is not None:
         return known
     examples = data.examples("train")
-    count = min(len(examples), _VOCABULARY_EXAMPLES)
-    return Vocabulary.build(caption for index in range(count) for caption in examples[index].captions)
+    some = itertools.islice(examples, _VOCABULARY_EXAMPLES if data.name in DRAWN else None)
+    return Vocabulary.build(caption for example in some for caption in example.captions)
 
 
 def _size(data: Prepared | Source, split: str) -> int:
