@@ -177,7 +177,7 @@ def test_no_training_bird_fits_a_test_caption():
 
 def test_ten_different_captions_in_many_manners():
     frames = set()
-    for bird in birds("train", 200):
+    for bird in birds("train", 100):
         texts = captions(bird)
         assert len(set(texts)) == 10
         frames |= {re.sub("|".join([*COLOURS, *BEAK_COLOURS]), "#", text) for text in texts}
@@ -253,7 +253,7 @@ def test_fixed_captions_use_trained_words_and_pairs_of_colours():
 
 
 def test_masks_are_shares_that_add_up_to_one():
-    for bird in birds("train", 30):
+    for bird in birds("train", 15):
         masks = part_masks(bird, 64)
         assert set(masks) == {*PARTS, "bird", "background"}
         for mask in masks.values():
@@ -266,7 +266,7 @@ def test_masks_are_shares_that_add_up_to_one():
 
 @pytest.mark.parametrize("part", [*PLUMAGE, "beak", "wing_bars"])
 def test_another_colour_of_a_part_changes_the_picture_exactly_where_its_mask_is(part):
-    for bird in birds("train", 40):
+    for bird in birds("train", 20):
         if part == "wing_bars" and bird.wing_bars == "none":
             continue
         values = [value for value in ATTRIBUTES[part] if value != "none"]
@@ -280,7 +280,7 @@ def test_another_colour_of_a_part_changes_the_picture_exactly_where_its_mask_is(
 @pytest.mark.parametrize("size", [64, 128])
 def test_each_part_shows_the_colour_it_is_said_to_have(size):
     palette = np.array(list(COLOURS.values()))
-    for bird in birds("train", 40):
+    for bird in birds("train", 20):
         picture, masks = pixels(bird, size), part_masks(bird, size)
         for part in PLUMAGE:
             mean = (picture * masks[part][..., None]).sum((0, 1)) / masks[part].sum()

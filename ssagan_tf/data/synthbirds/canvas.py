@@ -46,14 +46,14 @@ class Canvas:
         self._scale = size * SUPERSAMPLING / 100
 
     def polygon(self, part: str, colour: Colour, points: np.ndarray) -> None:
-        self._pen.polygon((points * self._scale).ravel().tolist(), fill=self._ink(part, colour))
+        self._pen.polygon(self._path(points), fill=self._ink(part, colour))
 
     def line(self, part: str, colour: Colour, points: np.ndarray, width: float) -> None:
-        path, pixels = (points * self._scale).ravel().tolist(), max(1, round(width * self._scale))
-        self._pen.line(path, fill=self._ink(part, colour), width=pixels, joint="curve")
+        pixels = max(1, round(width * self._scale))
+        self._pen.line(self._path(points), fill=self._ink(part, colour), width=pixels, joint="curve")
 
     def disc(self, part: str, colour: Colour, centre: np.ndarray, radius: float) -> None:
-        (x, y), r = centre * self._scale, radius * self._scale
+        (x, y), r = self._path(centre), round(radius * self._scale)
         self._pen.ellipse((x - r, y - r, x + r, y + r), fill=self._ink(part, colour))
 
     def coverage(self, part: str) -> np.ndarray:
@@ -78,6 +78,10 @@ class Canvas:
         colours = np.asarray(grid.convert("RGB").reduce(SUPERSAMPLING), np.float32)
         bare = np.asarray(self._grid.point([255] + [0] * 255).reduce(SUPERSAMPLING), np.float32) / 255
         return colours + behind * bare[..., None]
+
+    def _path(self, points: np.ndarray) -> list[float]:
+        """x, y, x, y, ... on the grid, rounded so that no machine's last digit moves a pixel."""
+        return (np.round(points * (self._scale * 16)) / 16).ravel().tolist()
 
     def _ink(self, part: str, colour: Colour) -> int:
         return self._inks.setdefault((part, colour), len(self._inks) + 1)

@@ -59,7 +59,7 @@ def _shade(mask: Image.Image, softness: float) -> np.ndarray:
 def _shine(picture: np.ndarray, canvas: Canvas, place: Placement) -> np.ndarray:
     """A soft gleam on top of the head."""
     x = (np.arange(canvas.size, dtype=np.float32) + 0.5) * (100 / canvas.size)
-    centre_x, centre_y = place(points("60,19"))[0]
+    centre_x, centre_y = place(points("60,19"))[0].tolist()  # plain floats: float32 stays float32
     gleam = np.exp(-((x - centre_x) ** 2 + (x[:, None] - centre_y) ** 2) / 90)
     return picture + (255 - picture) * (0.16 * gleam * _numbers(canvas.mask("crown")))[..., None]
 
