@@ -12,13 +12,11 @@ and reports what the data set holds and what is wrong with it; its exit status i
     python scripts/prepare_data.py --source=data/birds_256 --check
 """
 
-import sys
-
 from absl import app, flags
 
+from ssagan_tf import cli
 from ssagan_tf.data import DATASETS, check, open_source, records
 from ssagan_tf.data.source import SPLITS
-from ssagan_tf.errors import UserError
 
 _DATASET = flags.DEFINE_enum("dataset", None, DATASETS, "The kind of data set; not needed to check a prepared folder.")
 _SOURCE = flags.DEFINE_string("source", None, "Its folder, see docs/data.md; not needed for synthbirds.")
@@ -28,29 +26,11 @@ _CHECK = flags.DEFINE_bool("check", False, "Report what the data set holds and w
 _SKIP_BROKEN = flags.DEFINE_bool("skip_broken", False, "Leave out pictures that are missing or cannot be read.")
 _SEED = flags.DEFINE_integer("seed", 0, "synthbirds: another seed, other birds.")
 _COUNT = flags.DEFINE_integer("count", 20_000, "synthbirds: birds to train on; a tenth as many to test with.", 1)
+flags.register_validator("image_size", lambda size: size & (size - 1) == 0, "must be a power of two")
 
 
-def main(argv: list[str]) -> int:
-    if argv[1:]:
-        return _fail(f"Flags start with --. Received: {argv[1]}.", 2)
-    try:
-        return _check() if _CHECK.value else _prepare()
-    except app.UsageError as error:
-        return _fail(error, 2)
-    except UserError as error:
-        return _fail(error, 1)
-
-
-def _fail(error: object, status: int) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return status
-
-
-def _parse_flags(argv: list[str]) -> list[str]:
-    try:
-        return flags.FLAGS(argv)
-    except flags.Error as error:
-        sys.exit(_fail(f"{error}. See --help.", 2))
+def main(_) -> int:
+    return _check() if _CHECK.value else _prepare()
 
 
 def _open():
@@ -66,11 +46,11 @@ def _open():
 
 
 def _check() -> int:
-    if _SOURCE.value and records.is_prepared(_SOURCE.value):
-        report = check.check_prepared(_SOURCE.value, progress=True)
-    else:
-        report = check.check_source(_open(), progress=True)
-    print(report.text())
+    folder = _SOURCE.value if _SOURCE.value and records.is_prepared(_SOURCE.value) else None
+    source = None if folder else _open()
+    cli.start_tensorflow()
+    report = check.check_prepared(folder, progress=True) if folder else check.check_source(source, progress=True)
+    cli.say(report.text())
     return 1 if report.problems else 0
 
 
@@ -78,20 +58,21 @@ def _prepare() -> int:
     if not _OUT.value:
         raise app.UsageError("Give a new folder to write to as --out=FOLDER, or --check to write nothing.")
     source = _open()
+    cli.start_tensorflow()
     prepared, written = records.prepare(source, _OUT.value, _IMAGE_SIZE.value, _SKIP_BROKEN.value, progress=True)
     counts = ", ".join(
         f"{prepared.examples(split):,} {split} pictures with {prepared.captions(split):,} captions" for split in SPLITS
     )
     megabytes = sum(shard.bytes for shard in prepared.shards) / 1e6
-    print(f"{prepared.folder}: {counts}, {len(prepared.shards)} shards, {megabytes:.1f} MB.")
+    cli.say(f"{prepared.folder}: {counts}, {len(prepared.shards)} shards, {megabytes:.1f} MB.")
     if prepared.left_out():
-        print(f"Left out as broken: {len(prepared.left_out()):,}, listed in {records.FINISHED}.")
-    print(
+        cli.say(f"Left out as broken: {len(prepared.left_out()):,}, listed in {records.FINISHED}.")
+    cli.say(
         f"Written: {len(written)} shards." if written else "It was finished already and is whole: nothing was written."
     )
-    print(f"Next: python scripts/train.py --dataset={prepared.name} --data_dir={prepared.folder}")
+    cli.say(f"Next: python scripts/train.py --dataset={prepared.name} --data_dir={prepared.folder}")
     return 0
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=_parse_flags)
+    cli.run(main)
