@@ -9,6 +9,7 @@ from ssagan_tf.text.tokenizer import tokenize, tokenize_in_graph
 from ssagan_tf.text.vocabulary import Vocabulary
 
 MAX_CHARACTERS = 100_000
+_TOLD = 10  # unknown words, each with its nearest known ones; looking those up takes time
 
 
 class CaptionEncoder(tf.Module):
@@ -82,7 +83,9 @@ def notes(caption: str, vocabulary: Vocabulary, max_words: int) -> list[str]:
             f"The caption holds no word that the model knows. Received: {_short(caption)!r}. "
             f"Describe the picture in words of its vocabulary.{hint}"
         )
-    found = [_about(word, vocabulary) for word in unknown]
+    found = [_about(word, vocabulary) for word in unknown[:_TOLD]]
+    if len(unknown) > _TOLD:
+        found.append(f"{len(unknown) - _TOLD:,} more unknown words are left out.")
     known_count = len(vocabulary.encode(caption))
     if known_count > max_words:
         found.append(f"Only the first {max_words} of {known_count} known words count: {_short(caption)!r}.")
@@ -96,7 +99,7 @@ def _about(word: str, vocabulary: Vocabulary) -> str:
 
 
 def _nearest(unknown: list[str], vocabulary: Vocabulary) -> list[str]:
-    found = [nearest for word in unknown[:10] for nearest in vocabulary.suggest(word, 1)]
+    found = [nearest for word in unknown[:_TOLD] for nearest in vocabulary.suggest(word, 1)]
     return list(dict.fromkeys(found)) or list(vocabulary.words[1:6])
 
 

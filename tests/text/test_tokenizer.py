@@ -75,6 +75,14 @@ def test_any_text_gives_the_published_words_in_python_and_in_the_graph(texts):
     assert in_graph(texts) == expected
 
 
+@given(st.lists(st.text(st.characters(codec="ascii"), max_size=40), min_size=1, max_size=10))
+@example(["".join(map(chr, range(128)))])
+@settings(max_examples=300, deadline=None)
+def test_any_ascii_text_gives_the_published_words_in_the_graph(texts):
+    # ASCII alone takes a shorter way through the graph.
+    assert in_graph(texts) == [published(text) for text in texts]
+
+
 @given(st.lists(st.binary(max_size=30), min_size=1, max_size=10))
 @example([b"\xff\xfebird", b"a\xc3", b"\xe2\x82b", b"\xed\xa0\x80x", b"\xf4\x90\x80\x80y", b"\xc0\xafz", b"\x80\x80w"])
 @settings(max_examples=300, deadline=None)
