@@ -440,6 +440,7 @@ def _parts(rows: Sequence) -> list[Sequence]:
 
 def _apply(optimizer, tape, loss, variables):
     # Weights that a loss does not depend on (the first biases, in the penalty) have a gradient of zero, and Adam's
-    # moments move for them as they do in the published code.
-    gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
+    # moments move for them as they do in the published code. TensorFlow makes zeros only for variables of its own.
+    sources = [variable.value for variable in variables]
+    gradients = tape.gradient(loss, sources, unconnected_gradients="zero")
     optimizer.apply(gradients, variables)
