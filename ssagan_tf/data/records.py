@@ -180,8 +180,6 @@ def prepare(
         return begun, []
 
     _write_state(dataclasses.replace(wanted, shards=tuple(whole.values())), UNFINISHED)
-    vocabulary = source.vocabulary() or Vocabulary.build(text for each in examples["train"] for text in each.captions)
-    vocabulary.save(out / VOCABULARY)
     broken: list[str] = []
     with Bar(sum(len(plan[file][1]) for file in missing), progress) as bar:
         for file in missing:
@@ -197,6 +195,10 @@ def prepare(
             "done is kept), or leave them out with --skip_broken."
         )
     prepared = dataclasses.replace(wanted, shards=tuple(whole[file] for file in plan))
+    left_out = set(prepared.left_out())
+    kept = (example for example in examples["train"] if example.key not in left_out)
+    vocabulary = source.vocabulary() or Vocabulary.build(caption for example in kept for caption in example.captions)
+    vocabulary.save(out / VOCABULARY)
     _write_state(prepared, FINISHED)
     (out / UNFINISHED).unlink(missing_ok=True)
     return prepared, missing

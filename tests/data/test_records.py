@@ -224,6 +224,7 @@ def test_broken_pictures_are_left_out_and_counted_on_demand(out):
     assert prepared.left_out() == ["train/1", "test/2"]
     assert open_prepared(out) == prepared
     assert {one["image/key"] for one in read(prepared, "test")} == {b"test/0", b"test/1", b"test/3"}
+    assert "0" in prepared.vocabulary() and "1" not in prepared.vocabulary()
 
 
 def test_a_full_disk_leaves_no_half_shard(out):
@@ -232,7 +233,7 @@ def test_a_full_disk_leaves_no_half_shard(out):
     (out / ".train-00000-of-00001.tfrecord.partial").symlink_to("/dev/full")
     message = refused(prepare, Dots(), out, 8)
     assert "could not be written" in message and "No space left" in message
-    assert {path.name for path in out.iterdir()} == {"unfinished.json", "vocabulary.txt"}
+    assert {path.name for path in out.iterdir()} == {"unfinished.json"}
     assert len(prepare(Dots(), out, 8)[1]) == 2
 
 
