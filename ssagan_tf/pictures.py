@@ -20,7 +20,7 @@ from ssagan_tf.errors import UserError
 
 _TILE = 192  # pixels, about, of a small picture's longer side on a sheet
 _MARGIN = 16
-_GAP = 6  # between pictures of a row
+_GAP = 8  # between pictures, and from a picture to its caption
 _ROW_GAP = 18  # between what belongs to one caption and the next
 _FONT_SIZE = 15
 _LINE = 20
@@ -157,7 +157,7 @@ def mask_sheet(pictures: np.ndarray, masks: Sequence[np.ndarray], titles: Sequen
     for index, picture in enumerate(pictures):
         overlays = [np.asarray(mask_overlay(picture, stage[index])) for stage in masks]
         rows.append(_Row(_tiles(np.stack([picture, *overlays]), _TILE), [titles[index]]))
-    header = ["picture", *(f"{stage.shape[1]}×{stage.shape[2]}" for stage in masks)]
+    header = ["picture", *(f"{stage.shape[1]}x{stage.shape[2]}" for stage in masks)]
     return _sheet(rows, header, key=True)
 
 
@@ -186,10 +186,9 @@ def gif_bytes(frames: np.ndarray, milliseconds: int = 100) -> bytes:
     """
     if not 0 < milliseconds <= _LONGEST_FRAME:
         raise UserError(f"A film needs time. Received: {milliseconds} milliseconds a frame. Use 1 to {_LONGEST_FRAME}.")
-    first, *rest = (
-        tile.quantize(256, Image.Quantize.MEDIANCUT, kmeans=1, dither=Image.Dither.NONE)
-        for tile in _tiles(frames, _TILE)
-    )
+    images = map(Image.fromarray, _checked(frames))
+    palettes = (image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE) for image in images)
+    first, *rest = (_enlarged(image, _TILE) for image in palettes)
     duration = max(_SHORTEST_FRAME, int(milliseconds))
     return _encoded(first, format="GIF", save_all=True, append_images=rest, duration=duration, loop=0)
 
@@ -203,9 +202,7 @@ def _encoded(image: Image.Image, **options) -> bytes:
 def _checked(pictures: np.ndarray) -> np.ndarray:
     pictures = np.asarray(pictures)
     if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[-1] != 3 or pictures.size == 0:
-        raise UserError(
-            f"These are no pictures. Received: {pictures.dtype} {pictures.shape}. Give uint8 (B, H, W, 3), one at least."
-        )
+        raise UserError(f"These are no pictures. Received: {pictures.dtype} {pictures.shape}. Give uint8 (B, H, W, 3).")
     return pictures
 
 
@@ -217,11 +214,12 @@ def _same_count(what: str, given: Sequence, count: int) -> None:
 
 
 def _tiles(pictures: np.ndarray, tile: int) -> list[Image.Image]:
-    pictures = _checked(pictures)
-    height, width = pictures.shape[1:3]
-    factor = max(1, round(tile / max(height, width)))
-    images = (Image.fromarray(picture) for picture in pictures)
-    return [image.resize((width * factor, height * factor), Image.Resampling.NEAREST) for image in images]
+    return [_enlarged(Image.fromarray(picture), tile) for picture in _checked(pictures)]
+
+
+def _enlarged(image: Image.Image, tile: int) -> Image.Image:
+    factor = max(1, round(tile / max(image.size)))
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
 def _good_columns(count: int) -> int:
@@ -313,12 +311,12 @@ def _wrapped(text: str, width: int) -> list[str]:
     limit = _MOST_LINES * width  # characters; no more can be shown, and measuring them would take long
     words = (text if len(text) <= limit else text[:limit] + "…").split()
     lines = [""]
-    for word in (piece for word in words for piece in _pieces(word, width)):
-        longer = f"{lines[-1]} {word}".lstrip()
+    for piece in (piece for word in words for piece in _pieces(word, width)):
+        longer = f"{lines[-1]} {piece}".lstrip()
         if _font().getlength(longer) <= width:
             lines[-1] = longer
         elif len(lines) < _MOST_LINES:
-            lines.append(word)
+            lines.append(piece)
         else:
             kept = _fitting(lines[-1], width - _font().getlength(" …"))
             return [*lines[:-1], lines[-1][:kept].rstrip() + " …"]
