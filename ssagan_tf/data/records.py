@@ -174,7 +174,9 @@ def prepare(
     wanted = Prepared(out, source.name, image_size, _fingerprint(examples), ())
     begun = _begun(wanted)
     plan = _plan(examples, examples_per_shard)
-    whole = {shard.file: shard for shard in begun.shards if shard.file in plan and _whole(out, shard)}
+    # What was left out before may have been replaced since.
+    kept = [shard for shard in begun.shards if shard.file in plan and (skip_broken or not shard.left_out)]
+    whole = {shard.file: shard for shard in kept if _whole(out, shard)}
     missing = [file for file in plan if file not in whole]
     if (out / FINISHED).is_file() and not missing and (out / VOCABULARY).is_file():
         return begun, []
@@ -196,8 +198,8 @@ def prepare(
         )
     prepared = dataclasses.replace(wanted, shards=tuple(whole[file] for file in plan))
     left_out = set(prepared.left_out())
-    kept = (example for example in examples["train"] if example.key not in left_out)
-    vocabulary = source.vocabulary() or Vocabulary.build(caption for example in kept for caption in example.captions)
+    texts = (text for each in examples["train"] if each.key not in left_out for text in each.captions)
+    vocabulary = source.vocabulary() or Vocabulary.build(texts)
     vocabulary.save(out / VOCABULARY)
     _write_state(prepared, FINISHED)
     (out / UNFINISHED).unlink(missing_ok=True)

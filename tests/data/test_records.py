@@ -227,6 +227,14 @@ def test_broken_pictures_are_left_out_and_counted_on_demand(out):
     assert "0" in prepared.vocabulary() and "1" not in prepared.vocabulary()
 
 
+def test_pictures_replaced_after_they_were_left_out_are_taken_in(tmp_path, out):
+    prepare(Dots(), tmp_path / "whole", 8, examples_per_shard=4)
+    prepare(Dots(broken=("train/1",)), out, 8, skip_broken=True, examples_per_shard=4)
+    _, written = prepare(Dots(), out, 8, examples_per_shard=4)
+    assert len(written) == 1
+    assert contents(out) == contents(tmp_path / "whole")
+
+
 def test_a_full_disk_leaves_no_half_shard(out):
     with pytest.raises(KeyboardInterrupt):
         prepare(Dots(stop_at=0), out, 8)
