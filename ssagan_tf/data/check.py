@@ -208,11 +208,11 @@ def _check_captions(name: str, seen: list[_Seen], report: Report) -> None:
 
 def _check_leaks(name: str, seen: list[_Seen], report: Report) -> None:
     leaks = {
-        "keys": _shared((one.key, one) for one in seen),
-        "pictures": _shared((one.picture, one) for one in seen if one.picture),
+        "keys": _in_both((one.key, one) for one in seen),
+        "pictures": _in_both((one.picture, one) for one in seen if one.picture),
     }
     if name == "cub":
-        leaks["classes"] = _shared((one.class_id, one) for one in seen)
+        leaks["classes"] = _in_both((one.class_id, one) for one in seen)
     for what, keys in leaks.items():
         if keys:
             report.problems.append(
@@ -228,7 +228,7 @@ def _groups(pairs: Iterable[tuple[object, _Seen]]) -> list[list[_Seen]]:
     return list(groups.values())
 
 
-def _shared(pairs: Iterable[tuple[object, _Seen]]) -> list[str]:
+def _in_both(pairs: Iterable[tuple[object, _Seen]]) -> list[str]:
     """A key for each value that occurs in both splits."""
     return [group[0].key for group in _groups(pairs) if len({one.split for one in group}) > 1]
 
