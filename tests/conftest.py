@@ -1,0 +1,24 @@
+"""What many tests share: weights that are not at their start, and the smallest model there is."""
+
+import numpy as np
+import pytest
+
+
+def _randomize(part, seed: int = 0):
+    """Gives every weight of a layer or network a random value, so that nothing is zero that is zero at the start."""
+    random = np.random.default_rng(seed)
+    for variable in part.variables:
+        if "seed_generator" in variable.path or variable.path.endswith("/batches"):
+            continue
+        fan_in = max(1, int(np.prod(variable.shape[:-1])))
+        value = random.normal(0, fan_in**-0.5, variable.shape)
+        if variable.path.endswith(("/scale", "/running_variance")):
+            value = random.uniform(0.5, 1.5, variable.shape)
+        variable.assign(value)
+    return part
+
+
+@pytest.fixture
+def randomize():
+    """`randomize(part, seed=0)` -> part."""
+    return _randomize
