@@ -1,0 +1,45 @@
+# `make help` lists the commands. Each installs first what it needs, into .venv, and does nothing twice.
+
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install train test test-slow lint
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
+		printf '%-16s %s\n' "$$name" "$$text"; done
+
+install: $(INSTALLED)  ## the package and the tools of its development into .venv
+
+train: $(INSTALLED)  ## a small model of drawn birds, in minutes on a CPU
+	$(BIN)/python scripts/train.py --dataset=synthbirds --preset=small
+
+test: $(INSTALLED)  ## the tests that take seconds
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(INSTALLED)  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED)  ## style and format
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+# An environment that works is kept; one that was begun and broken off, or of another Python, is made anew.
+SUITED := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+$(INSTALLED): setup.cfg pyproject.toml
+	@set -e; \
+	if ! { $(BIN)/python -c '$(SUITED)' && $(BIN)/python -m pip --version; } >/dev/null 2>&1; then \
+		found=; \
+		for python in python3 python3.13 python3.12 python3.11; do \
+			if [ -z "$$found" ] && $$python -c '$(SUITED)' >/dev/null 2>&1; then found=$$python; fi; \
+		done; \
+		if [ -z "$$found" ]; then \
+			echo "error: There is no Python 3.11, 3.12 or 3.13 with venv. Received: $$(python3 --version 2>&1)." \
+				"Install one so that it is on the PATH, on Debian and Ubuntu with its python3-venv package." >&2; \
+			exit 1; \
+		fi; \
+		$$found -m venv --clear .venv; \
+	fi
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,175 @@
+"""What scripts have in common, seen from outside: each test runs a small script in another working folder."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+SCRIPT = '''"""Does what the tests ask of it.
+
+    python script.py --do=nothing
+"""
+import os
+import sys
+import time
+
+from absl import app, flags
+
+from ssagan_tf import cli
+from ssagan_tf.errors import UserError
+
+_DEEDS = ["nothing", "level", "refuse", "usage", "fail", "wait", "three"]
+_DO = flags.DEFINE_enum("do", None, _DEEDS, "What.", required=True)
+_COUNT = flags.DEFINE_integer("count", 0, "How many.", lower_bound=0)
+_NAMES = flags.DEFINE_multi_string("name", [], "Of whom.")
+_LOUD = flags.DEFINE_bool("loud", False, "Say it loudly.")
+
+def main(argv):
+    assert "tensorflow" not in sys.modules
+    match _DO.value:
+        case "level": cli.say(os.environ["TF_CPP_MIN_LOG_LEVEL"])
+        case "refuse": raise UserError("The picture is broken.\\nReceived: x.png. Remove it.")
+        case "usage": raise app.UsageError("Give --count.")
+        case "fail": raise KeyError("a mistake of ours")
+        case "wait":
+            cli.say("waiting")
+            time.sleep(60)
+        case "three": return 3
+
+if __name__ == "__main__":
+    cli.run(main)
+'''
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    return path
+
+
+def run(script, *arguments, **environment):
+    return subprocess.run(
+        [sys.executable, script, *arguments],
+        cwd=script.parent,
+        env={"PATH": "", **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_good_run_ends_with_0_and_says_nothing(script):
+    done = run(script, "--do=nothing")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_status_that_main_returns_is_the_exit_status(script):
+    assert run(script, "--do=three").returncode == 3
+
+
+def test_a_user_error_is_one_line_without_traceback(script):
+    done = run(script, "--do=refuse")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: The picture is broken. Received: x.png. Remove it.\n"
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(script):
+    done = run(script, "--do=fail")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr and "a mistake of ours" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "Missing: --do."),
+        (["--cout=1"], "Unknown command line flag 'cout'. Did you mean: count?"),
+        (["--do=sing"], "--do=sing: value should be one of <nothing|"),
+        (["--do=nothing", "--count=few"], "--count=few: invalid"),
+        (["--do=nothing", "--count=-1"], "--count=-1: -1 is not"),
+        (["--do=nothing", "stray"], "Received: stray."),
+        (["--do"], "Missing value for flag --do."),
+    ],
+)
+def test_wrong_flags_are_one_line_with_a_hint_and_status_2(script, arguments, told):
+    done = run(script, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert told in done.stderr
+    assert done.stderr.endswith(f"See python {script} --help.\n")
+
+
+def test_a_usage_error_of_main_has_status_2(script):
+    done = run(script, "--do=usage")
+    assert (done.returncode, done.stderr) == (2, "error: Give --count.\n")
+
+
+def test_ctrl_c_ends_with_130_and_one_line(script):
+    process = subprocess.Popen(
+        [sys.executable, script, "--do=wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "waiting\n"
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stderr) == (130, "Interrupted.\n")
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_shows_the_docstring_and_the_scripts_own_flags(script, flag):
+    done = run(script, flag)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "Does what the tests ask of it.",
+        "",
+        "    python script.py --do=nothing",
+        "",
+        "Flags:",
+        "  --do=nothing|level|refuse|usage|fail|wait|three",
+        "                        What.",
+        "  --count=INTEGER       How many. [default: 0]",
+        "  --name=TEXT           Of whom.",
+        "  --loud                Say it loudly.",
+    ]
+
+
+def test_tensorflow_is_told_to_be_quiet_unless_the_user_says_otherwise(script):
+    assert run(script, "--do=level").stdout == "2\n"
+    assert run(script, "--do=level", TF_CPP_MIN_LOG_LEVEL="0").stdout == "0\n"
+
+
+def test_tensorflow_starts_without_a_word():
+    code = "from ssagan_tf import cli; cli.start_tensorflow(); import tensorflow as tf; print(tf.add(1, 1).numpy())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PATH": "", "TF_CPP_MIN_LOG_LEVEL": "2"}, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("2\n", "")
+
+
+def test_what_tensorflow_says_is_shown_if_it_does_not_start(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("import os\nos.write(2, b'no such driver\\n')\nraise ImportError('broken')")
+    code = "from ssagan_tf import cli; cli.start_tensorflow()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PATH": "", "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "no such driver" in done.stderr and "ImportError: broken" in done.stderr
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("*.py")), ids=lambda path: path.name)
+def test_every_script_helps_without_importing_tensorflow(path, tmp_path):
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('tensorflow was imported')")
+    done = subprocess.run(
+        [sys.executable, path, "--help"],
+        cwd=tmp_path,
+        env={"PATH": "", "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"python scripts/{path.name} --" in done.stdout
