@@ -17,6 +17,7 @@ from ssagan_tf.config import Config, ModelConfig
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Discriminator, Generator, TextEncoder
 from ssagan_tf.networks.layers import register
+from ssagan_tf.optimizers import published_optimizers
 from ssagan_tf.pictures import to_uint8
 from ssagan_tf.text.captions import CaptionEncoder, notes
 from ssagan_tf.text.vocabulary import Vocabulary
@@ -28,17 +29,6 @@ VOCABULARY_FILE = "vocabulary.txt"
 WEIGHTS_FILE = "model.safetensors"
 DISCRIMINATOR_FILE = "discriminator.safetensors"
 _SAMPLING_BATCH = 16
-
-
-def published_optimizers() -> dict[str, keras.optimizers.Optimizer]:
-    """The published Adams (beta1 0, beta2 0.9): learning rates 1e-4, 4e-4 and 4e-5."""
-    rates = {"generator_optimizer": 1e-4, "discriminator_optimizer": 4e-4, "encoder_optimizer": 4e-5}
-    return {name: adam(rate) for name, rate in rates.items()}
-
-
-def adam(learning_rate: float) -> keras.optimizers.Adam:
-    """Adam with the published constants; the learning rate is the published one where none is said."""
-    return keras.optimizers.Adam(learning_rate, beta_1=0.0, beta_2=0.9, epsilon=1e-8)
 
 
 @register
