@@ -83,8 +83,8 @@ def word_loss(
     Args:
         regions: (B, h, w, D) of the pictures.
         words: (B, T, D) of the captions.
-        lengths: (B,) words of each caption, at least 1.
-        class_ids: (B,); other pairs of the same class are no negatives. None: every other pair is one.
+        lengths: (B,) words of each caption; one without any counts as one word that no region is like.
+        class_ids: (B,); other pairs of the same class are no negatives, but -1 is no class. None: no classes.
         gamma1: sharpness of the attention over regions.
         gamma2: sharpness of the sum over words.
         gamma3: sharpness of the matching.
@@ -92,7 +92,7 @@ def word_loss(
     Returns:
         Two scalars: cross-entropy of finding each picture's caption, and each caption's picture.
     """
-    regions, words = at_least_float32(regions), at_least_float32(words)
+    regions, words, lengths = at_least_float32(regions), at_least_float32(words), tf.maximum(lengths, 1)
     attention = word_attention(regions, words, lengths, gamma1)
     context = tf.einsum("ijhwt,ihwd->ijtd", attention, regions)
     cosine = _cosine(context, words[None])
@@ -121,7 +121,7 @@ def sentence_loss(
     Args:
         code: (B, D) of the pictures.
         sentence: (B, D) of the captions.
-        class_ids: (B,); other pairs of the same class are no negatives. None: every other pair is one.
+        class_ids: (B,), as `word_loss`.
         gamma3: sharpness of the matching.
 
     Returns:
@@ -138,9 +138,11 @@ def damsm_loss(
     sentence: tf.Tensor,
     lengths: tf.Tensor,
     class_ids: tf.Tensor | None = None,
+    gamma1: float = 5.0,
 ) -> tf.Tensor:
-    """Both word losses and both sentence losses, added up: scalar."""
-    return tf.add_n([*word_loss(regions, words, lengths, class_ids), *sentence_loss(code, sentence, class_ids)])
+    """Both word losses and both sentence losses, added up: scalar. Published gamma1: 4 in pretraining, else 5."""
+    by_words = word_loss(regions, words, lengths, class_ids, gamma1)
+    return tf.add_n([*by_words, *sentence_loss(code, sentence, class_ids)])
 
 
 def _mean(x: tf.Tensor, count: tf.Tensor | int | None) -> tf.Tensor:
@@ -163,7 +165,7 @@ def _matching_losses(scores: tf.Tensor, class_ids: tf.Tensor | None) -> tuple[tf
     """scores (picture i, caption j) -> cross-entropies over captions and over pictures; the right pair is i = j."""
     batch = tf.shape(scores)[0]
     if class_ids is not None:
-        same_class = class_ids[:, None] == class_ids[None, :]
+        same_class = (class_ids[:, None] == class_ids[None, :]) & (class_ids[:, None] >= 0)
         scores = tf.where(same_class & ~tf.eye(batch, dtype=tf.bool), scores.dtype.min, scores)
     right = tf.range(batch)
     by_picture = tf.nn.sparse_softmax_cross_entropy_with_logits(right, scores)
