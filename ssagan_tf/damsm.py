@@ -1,0 +1,62 @@
+"""DAMSM: text and image encoder trained to find each other (AttnGAN, Xu et al., CVPR 2018), before the GAN is."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from ssagan_tf import distribution, losses
+from ssagan_tf.networks import TextEncoder
+from ssagan_tf.networks.layers import register
+
+_TEXT_NORM = 0.25  # the text encoder's gradients are clipped to this norm, as published
+
+
+@register
+class DAMSM(keras.Model):
+    """Text and image encoder with the loss that brings a caption and its picture together.
+
+    Args:
+        text_encoder: reads captions.
+        image_encoder: pictures to (regions, code) of the text encoder's size.
+    """
+
+    def __init__(self, text_encoder: TextEncoder, image_encoder: keras.Model, **kwargs):
+        super().__init__(**kwargs)
+        self.text_encoder = text_encoder
+        self.image_encoder = image_encoder
+        self.built = True
+
+    def compile(self, optimizer=None, **kwargs) -> None:
+        """Published: Adam with learning rate 2e-3 and beta1 0.5."""
+        super().compile(optimizer=optimizer or keras.optimizers.Adam(2e-3, beta_1=0.5), **kwargs)
+        self.optimizer.build(self._variables())
+
+    def _variables(self) -> list[keras.Variable]:
+        return self.text_encoder.trainable_variables + self.image_encoder.trainable_variables
+
+    def call(self, images, ids, training=False):
+        """(regions, code, words, sentence) of pictures and captions."""
+        return *self.image_encoder(images, training=training), *self.text_encoder(ids, training=training)
+
+    def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """One step on {"image", "caption", "class_id"}; see `SSAGAN.train_step`.
+
+        Returns:
+            "damsm_loss", and "found": the share of captions whose picture is the nearest of the batch.
+        """
+        lengths = tf.math.count_nonzero(batch["caption"], -1)
+        with tf.GradientTape() as tape:
+            regions, code, words, sentence = self(batch["image"], batch["caption"], training=True)
+            parts = (regions, code, words, sentence, lengths, tf.convert_to_tensor(batch["class_id"]))
+            regions, code, words, sentence, lengths, class_ids = map(distribution.gather, parts)
+            loss = losses.damsm_loss(regions, code, words, sentence, lengths, class_ids, gamma1=4.0)
+            share = loss / distribution.replicas()
+        variables = self._variables()
+        gradients = tape.gradient(share, variables)
+        text = len(self.text_encoder.trainable_variables)
+        clipped, _ = tf.clip_by_global_norm(gradients[:text], _TEXT_NORM)
+        self.optimizer.apply([*clipped, *gradients[text:]], variables)
+        cosine = tf.matmul(tf.math.l2_normalize(sentence, -1), tf.math.l2_normalize(code, -1), transpose_b=True)
+        hit = tf.argmax(cosine, -1, tf.int32) == tf.range(tf.shape(cosine)[0])
+        return {"damsm_loss": loss, "found": tf.reduce_mean(tf.cast(hit, tf.float32))}

@@ -1,0 +1,71 @@
+"""A small image encoder, trained from scratch: for pictures of 64 or 128 pixels, small data and CPUs."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from ssagan_tf.networks.layers import BatchNorm, at_least_float32, conv, dense, leaky_relu, register
+
+_STRIDE = 8  # pixels of a region's side
+
+
+@register
+class CompactImageEncoder(keras.Model):
+    """Four convolutions, in the place of `ImageEncoder`'s Inception.
+
+    Args:
+        embedding_dim: size D of regions and code, that of the words and sentences that they are compared with.
+        image_size: height and width S of the pictures.
+        base_filters: channels of the first convolution.
+        dtype: dtype policy or its name.
+
+    Call: images (B, S, S, 3) in [-1, 1] -> (regions (B, S/8, S/8, D), code (B, D)).
+    """
+
+    def __init__(self, embedding_dim: int = 256, image_size: int = 64, base_filters: int = 32, **kwargs):
+        super().__init__(**kwargs)
+        policy = self.dtype_policy
+
+        # === Layers ===
+        widths = [3, base_filters, 2 * base_filters, 4 * base_filters, 4 * base_filters]
+        self.convs = [
+            conv(before, after, 4, strides=2, use_bias=False, name=f"conv_{index}", dtype=policy)
+            for index, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True))
+        ]
+        self.norms = [BatchNorm(name=f"norm_{index}", dtype=policy) for index in range(len(self.convs))]
+        self.to_regions = conv(widths[-2], embedding_dim, 1, use_bias=False, name="to_regions", dtype=policy)
+        self.to_code = dense(widths[-1], embedding_dim, name="to_code", dtype=policy)
+
+        # === Config ===
+        self.embedding_dim = embedding_dim
+        self.image_size = image_size
+        self.base_filters = base_filters
+        self.build()
+
+    def build(self, *_):
+        size, filters = self.image_size, 3
+        for layer, norm in zip(self.convs, self.norms, strict=True):
+            layer.build((None, size, size, filters))
+            size, filters = size // 2, layer.filters
+            norm.build((None, size, size, filters))
+        self.to_regions.build((None, 2 * size, 2 * size, self.convs[-2].filters))
+        self.to_code.build((None, filters))
+        self.built = True
+
+    def call(self, images, training=False):
+        x, regions = images, None
+        for layer, norm in zip(self.convs, self.norms, strict=True):
+            x = leaky_relu(norm(layer(x), training=training))
+            if x.shape[1] == self.image_size // _STRIDE:
+                regions = self.to_regions(x)
+        code = self.to_code(tf.reduce_mean(x, [1, 2]))
+        return at_least_float32(regions), at_least_float32(code)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "embedding_dim": self.embedding_dim,
+            "image_size": self.image_size,
+            "base_filters": self.base_filters,
+        }
