@@ -15,7 +15,12 @@ MAX_BYTES = 2**20
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """The networks; see `Generator`, `Discriminator`, `TextEncoder` and `SSAGAN` for what each number means."""
+    """The networks; see `Generator`, `Discriminator`, `TextEncoder` and `SSAGAN` for what most of it means.
+
+    Attributes:
+        image_encoder: "compact", or None: no DAMSM loss.
+        initial_gate: where the residual gates start: 0 as published; 1 opens them at once, for short trainings.
+    """
 
     image_size: int = 256
     base_filters: int = 64
@@ -25,7 +30,10 @@ class ModelConfig:
     embedding_dim: int = 300
     dropout: float = 0.5
     max_words: int = 18
-    text_training: str = "frozen"
+    image_encoder: str | None = "compact"
+    text_training: str = "damsm"
+    damsm_weight: float | None = None
+    initial_gate: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +60,7 @@ class TrainConfig:
     Attributes:
         steps: iterations in all.
         batch_size: pictures of an iteration, over all devices.
+        pretraining_steps: iterations of DAMSM before, on text and image encoder alone, with `pretraining_batch_size`.
         generator_rate, discriminator_rate, encoder_rate: learning rates of the Adams.
         ema_pictures: half-life, in pictures seen, of the generator's moving average; 0: none (published).
         checkpoint_every: iterations between checkpoints.
@@ -63,6 +72,8 @@ class TrainConfig:
 
     steps: int = 221_400
     batch_size: int = 24
+    pretraining_steps: int = 20_000
+    pretraining_batch_size: int = 48
     generator_rate: float = 1e-4
     discriminator_rate: float = 4e-4
     encoder_rate: float = 4e-5
@@ -169,9 +180,23 @@ def _from_dict(cls, raw, origin):
 PUBLISHED = Config()
 SMALL = Config(
     model=ModelConfig(
-        image_size=64, base_filters=16, mask_filters=32, sentence_dim=128, embedding_dim=64, text_training="frozen"
+        image_size=64,
+        base_filters=16,
+        mask_filters=32,
+        sentence_dim=128,
+        embedding_dim=64,
+        text_training="frozen",
+        initial_gate=1.0,
     ),
-    train=TrainConfig(steps=2500, batch_size=16, ema_pictures=500, checkpoint_every=100, sample_every=100),
+    train=TrainConfig(
+        steps=2500,
+        batch_size=16,
+        pretraining_steps=300,
+        pretraining_batch_size=32,
+        ema_pictures=500,
+        checkpoint_every=100,
+        sample_every=100,
+    ),
 )
 PRESETS = {"published": PUBLISHED, "small": SMALL}
 # What a data set changes in a preset.

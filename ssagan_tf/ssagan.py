@@ -15,7 +15,7 @@ from absl import logging
 from ssagan_tf import distribution, files, losses, noise, saving
 from ssagan_tf.config import Config, ModelConfig
 from ssagan_tf.errors import UserError
-from ssagan_tf.networks import Discriminator, Generator, TextEncoder
+from ssagan_tf.networks import CompactImageEncoder, Discriminator, Generator, TextEncoder
 from ssagan_tf.networks.layers import register
 from ssagan_tf.optimizers import published_optimizers
 from ssagan_tf.pictures import to_uint8
@@ -27,7 +27,7 @@ DAMSM_WEIGHTS = {"frozen": 0.05, "damsm": 0.1, "end_to_end": 0.1}
 CONFIG_FILE = "config.json"
 VOCABULARY_FILE = "vocabulary.txt"
 WEIGHTS_FILE = "model.safetensors"
-DISCRIMINATOR_FILE = "discriminator.safetensors"
+TRAINING_FILE = "training.safetensors"
 _SAMPLING_BATCH = 16
 
 
@@ -110,24 +110,35 @@ class SSAGAN(keras.Model):
 
     @classmethod
     def from_model_config(
-        cls, config: ModelConfig, vocabulary: Vocabulary, with_discriminator: bool = True, **kwargs
+        cls, config: ModelConfig, vocabulary: Vocabulary, sampling_only: bool = False, **kwargs
     ) -> SSAGAN:
-        """A new, untrained model. Further arguments go to the constructor."""
-        sizes = {"base_filters": config.base_filters, "image_size": config.image_size}
-        sizes["sentence_dim"] = config.sentence_dim
-        discriminator = Discriminator(**sizes, name="discriminator") if with_discriminator else None
-        generator = Generator(**sizes, noise_dim=config.noise_dim, mask_filters=config.mask_filters, name="generator")
+        """A new, untrained model; `sampling_only`: without what only training needs.
+
+        Further arguments go to the constructor.
+        """
+        sizes = {"image_size": config.image_size, "sentence_dim": config.sentence_dim}
+        nets = {"base_filters": config.base_filters, **sizes}
+        generator = Generator(**nets, noise_dim=config.noise_dim, mask_filters=config.mask_filters, name="generator")
         text_encoder = TextEncoder(
             len(vocabulary), config.sentence_dim, config.dropout, config.embedding_dim, name="text_encoder"
         )
+        common = {"vocabulary": vocabulary, "max_words": config.max_words, **kwargs}
+        if sampling_only:
+            return cls(generator, None, text_encoder, text_training="frozen", **common)
+        discriminator = Discriminator(**nets, name="discriminator")
+        for block in [*generator.blocks, *discriminator.blocks]:
+            block.gate.assign(config.initial_gate)
+        image_encoder = None
+        if config.image_encoder == "compact":
+            image_encoder = CompactImageEncoder(config.sentence_dim, config.image_size, name="image_encoder")
         return cls(
             generator,
             discriminator,
             text_encoder,
-            vocabulary=vocabulary,
+            image_encoder,
             text_training=config.text_training,
-            max_words=config.max_words,
-            **kwargs,
+            damsm_weight=config.damsm_weight,
+            **common,
         )
 
     def save_to_preset(self, folder: str | os.PathLike, config: Config, card: str) -> None:
@@ -146,8 +157,7 @@ class SSAGAN(keras.Model):
             self.vocabulary.save(aside / VOCABULARY_FILE)
             saving.write_state(aside / WEIGHTS_FILE, self.sampling_variables())
             if self.discriminator is not None:
-                discriminator = saving.named_variables("discriminator", self.discriminator.variables)
-                saving.write_state(aside / DISCRIMINATOR_FILE, discriminator)
+                saving.write_state(aside / TRAINING_FILE, self.training_variables())
             files.write_atomically(aside / "README.md", card)
 
     @classmethod
@@ -156,14 +166,13 @@ class SSAGAN(keras.Model):
         folder = pathlib.Path(folder)
         config = Config.load(folder / CONFIG_FILE)
         vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
-        trained = (folder / DISCRIMINATOR_FILE).is_file()
-        model = cls.from_model_config(config.model, vocabulary, with_discriminator=trained)
-        weights = folder / WEIGHTS_FILE
-        saving.assign_state(model.sampling_variables(), saving.read_state(weights), str(weights))
-        if trained:
-            weights = folder / DISCRIMINATOR_FILE
-            discriminator = saving.named_variables("discriminator", model.discriminator.variables)
-            saving.assign_state(discriminator, saving.read_state(weights), str(weights))
+        sampling_only = not (folder / TRAINING_FILE).is_file()
+        model = cls.from_model_config(config.model, vocabulary, sampling_only)
+        parts = {WEIGHTS_FILE: model.sampling_variables()}
+        if not sampling_only:
+            parts[TRAINING_FILE] = model.training_variables()
+        for name, variables in parts.items():
+            saving.assign_state(variables, saving.read_state(folder / name), str(folder / name))
         return model
 
     def sampling_variables(self) -> dict[str, keras.Variable]:
@@ -172,6 +181,15 @@ class SSAGAN(keras.Model):
             **saving.named_variables("generator", self.generator.variables),
             **saving.named_variables("text_encoder", self.text_encoder.variables),
         }
+
+    def training_variables(self) -> dict[str, keras.Variable]:
+        """The networks that only training needs, by name."""
+        parts = {"discriminator": self.discriminator, "image_encoder": self.image_encoder}
+        named = {}
+        for name, part in parts.items():
+            if part is not None:
+                named |= saving.named_variables(name, part.variables)
+        return named
 
     # === Training ===
 

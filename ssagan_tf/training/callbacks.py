@@ -167,7 +167,7 @@ class SampleSheets(keras.callbacks.Callback):
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Writes a checkpoint every so many iterations and at the end.
+    """Writes a checkpoint at the start (what was pretrained is not lost), every so many iterations and at the end.
 
     Args:
         run: the run folder.
@@ -185,6 +185,10 @@ class Checkpoints(keras.callbacks.Callback):
         self._keep = keep
         self._average = average
         self._saved = -1
+
+    def on_train_begin(self, logs=None):
+        if self._progress.step == 0:
+            self.save()
 
     def on_train_batch_end(self, batch, logs=None):
         if self._progress.step % self._every == 0:

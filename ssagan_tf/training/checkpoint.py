@@ -35,16 +35,12 @@ def variables(model: SSAGAN, average: keras.Model | None) -> dict[str, keras.Var
     Nothing random is in it: noise, order of the data and their variation follow from the seed and the step.
     """
     parts = {
-        "generator": model.generator,
-        "discriminator": model.discriminator,
-        "text_encoder": model.text_encoder,
-        "image_encoder": model.image_encoder,
         "generator_optimizer": model.generator_optimizer,
         "discriminator_optimizer": model.discriminator_optimizer,
         "encoder_optimizer": model.encoder_optimizer,
         "average": average,
     }
-    named = {}
+    named = model.sampling_variables() | model.training_variables()
     for name, part in parts.items():
         if part is not None:
             named |= saving.named_variables(name, part.variables)

@@ -81,7 +81,7 @@ def load_model(path: str | os.PathLike) -> SSAGAN:
         )
     if not run.checkpoints.is_dir():
         return SSAGAN.from_preset(path)
-    model = SSAGAN.from_model_config(run.config().model, run.vocabulary(), with_discriminator=False)
+    model = SSAGAN.from_model_config(run.config().model, run.vocabulary(), sampling_only=True)
     found = checkpoint.newest(run.checkpoints)
     if found is None:
         raise UserError(f"The run has no checkpoint yet. Received: {path}. Wait for one, or train on with --resume.")

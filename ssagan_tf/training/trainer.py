@@ -8,11 +8,13 @@ import pathlib
 import signal
 import time
 
+import keras
 import tensorflow as tf
 from absl import logging
 
 from ssagan_tf import saving
 from ssagan_tf.config import Config, preset
+from ssagan_tf.damsm import DAMSM
 from ssagan_tf.data import open_source
 from ssagan_tf.data.pipeline import first_captions, training_batches, vocabulary_of
 from ssagan_tf.data.records import Prepared, is_prepared, open_prepared, prepare
@@ -126,8 +128,7 @@ def train(run: Run, config: Config) -> Outcome:
         UserError: anything wrong with data, folder or a diverged training; what was saved stays.
     """
     data = open_data(config, run)
-    resumed = run.begun()
-    vocabulary = run.vocabulary() if resumed else vocabulary_of(data)
+    vocabulary = run.vocabulary() if run.begun() else vocabulary_of(data)
     strategy = _strategy()
     with strategy.scope():
         model = SSAGAN.from_model_config(config.model, vocabulary, seed=config.train.seed)
@@ -137,8 +138,11 @@ def train(run: Run, config: Config) -> Outcome:
         if config.train.ema_pictures:
             averaging = AverageGenerator(model, config.train.ema_pictures, config.train.batch_size)
     average = averaging and averaging.average
-    first_step = _restore(run, model, average) if resumed else 0
+    first_step = _restore(run, model, average)
     run.begin(config, vocabulary)
+    if first_step is None:
+        first_step = 0
+        _pretrain(model, data, config)
 
     progress = Progress(run, first_step, config.train.steps, config.train.batch_size)
     stop = StopGently(config.train.max_minutes)
@@ -189,18 +193,33 @@ def _strategy() -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
 
 
-def _restore(run: Run, model: SSAGAN, average) -> int:
+def _restore(run: Run, model: SSAGAN, average: keras.Model | None) -> int | None:
+    """Reads the newest checkpoint and returns its iteration; None: there is none."""
     found = checkpoint.newest(run.checkpoints)
     if found is None:
-        return 0
+        return None
     saving.assign_state(checkpoint.variables(model, average), found.state, str(found.folder))
     return found.step
 
 
-def _fit(model: SSAGAN, batches: tf.data.Dataset, steps: int, callbacks: list) -> None:
+def _pretrain(model: SSAGAN, data: Prepared | Source, config: Config) -> None:
+    """DAMSM on both encoders: without it, a sentence would say next to nothing."""
+    steps = config.train.pretraining_steps
+    if model.image_encoder is None or not steps:
+        return
+    logging.info("First the text encoder learns which captions fit which pictures (DAMSM): %d iterations.", steps)
+    damsm = DAMSM(model.text_encoder, model.image_encoder)
+    damsm.compile()
+    batches = training_batches(
+        data, model.caption_encoder, config.override(batch_size=config.train.pretraining_batch_size)
+    )
+    _fit(damsm, batches, steps, [], verbose=1)
+
+
+def _fit(model: keras.Model, batches: tf.data.Dataset, steps: int, callbacks: list, verbose: int = 0) -> None:
     try:
         # One epoch of all steps: passes over the data have no meaning for a stream that a step's number finds.
-        model.fit(batches, steps_per_epoch=steps, epochs=1, callbacks=callbacks, verbose=0, shuffle=False)
+        model.fit(batches, steps_per_epoch=steps, epochs=1, callbacks=callbacks, verbose=verbose, shuffle=False)
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
         if "record" not in error.message and "PNG" not in error.message:
             raise
