@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ssagan_tf import files, noise, pictures
+from ssagan_tf import files, pictures
 from ssagan_tf.ssagan import SSAGAN
 
 _FILM_MILLISECONDS = 2000
@@ -66,7 +66,7 @@ def interpolate(
     """
     ends = [captions[0], captions[-1]]
     sentences = model.encode(ends)
-    noises = noise.normals(seeds, model.generator.noise_dim) * np.float32(truncation or 1.0)
+    noises = model.noise_of(seeds, truncation)
     along = np.linspace(0.0, 1.0, frames, dtype=np.float32)[:, None]
     mixed = sentences[:1] * (1 - along) + sentences[1:] * along
     return model.generate_from_embeddings(mixed, _along_sphere(noises[0], noises[1], along))

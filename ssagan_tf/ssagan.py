@@ -16,7 +16,7 @@ from ssagan_tf import distribution, files, losses, noise, saving
 from ssagan_tf.config import Config, ModelConfig
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import CompactImageEncoder, Discriminator, Generator, TextEncoder
-from ssagan_tf.networks.layers import register
+from ssagan_tf.networks.layers import at_least_float32, register
 from ssagan_tf.optimizers import published_optimizers
 from ssagan_tf.pictures import to_uint8
 from ssagan_tf.text.captions import CaptionEncoder, notes
@@ -298,7 +298,7 @@ class SSAGAN(keras.Model):
     def _damsm(self, batch, image, words, sentence, weight):
         """This replica's share of the weighted DAMSM loss of the global batch; 0 without an image encoder."""
         if self.image_encoder is None:
-            return tf.zeros([], image.dtype)
+            return at_least_float32(tf.zeros([], image.dtype))
         regions, code = self.image_encoder(image, training=self._quirky_encoders)
         lengths = tf.math.count_nonzero(batch["caption"], -1)
         parts = (regions, code, words, sentence, lengths, tf.convert_to_tensor(batch["class_id"]))
@@ -309,7 +309,7 @@ class SSAGAN(keras.Model):
         """DAMSM on real pictures (weight 1) -> loss, its gradients by (words, sentence, image encoder's weights)."""
         heads = self.image_encoder.trainable_variables if self.image_encoder is not None else []
         if self.text_training == "frozen" or self.image_encoder is None:
-            return tf.zeros([], image.dtype), (tf.zeros_like(words), tf.zeros_like(sentence), [])
+            return at_least_float32(tf.zeros([], image.dtype)), (tf.zeros_like(words), tf.zeros_like(sentence), [])
         with tf.GradientTape() as tape:
             tape.watch([words, sentence])
             loss = self._damsm(batch, image, words, sentence, 1.0)
@@ -399,8 +399,12 @@ class SSAGAN(keras.Model):
             )
         sentences = self.encode(captions)
         seeds = np.tile(np.arange(count, dtype=np.int64) + seed, len(sentences))
-        noise_batch = noise.normals(seeds, self.generator.noise_dim) * np.float32(truncation or 1.0)
-        return self._draw(np.repeat(sentences, count, axis=0), noise_batch)
+        return self._draw(np.repeat(sentences, count, axis=0), self.noise_of(seeds, truncation))
+
+    def noise_of(self, seeds: Sequence[int] | np.ndarray, truncation: float | None = None) -> np.ndarray:
+        """Noise of each seed, times `truncation` if it is given: float32 (B, noise_dim)."""
+        drawn = noise.normals(seeds, self.generator.noise_dim)
+        return drawn if truncation is None else drawn * np.float32(truncation)
 
     def encode(self, captions: str | Sequence[str]) -> np.ndarray:
         """Sentence embeddings of captions: float32 (B, sentence_dim). What is odd in a caption is logged.

@@ -22,3 +22,21 @@ def _randomize(part, seed: int = 0):
 def randomize():
     """`randomize(part, seed=0)` -> part."""
     return _randomize
+
+
+@pytest.fixture
+def tiny_model():
+    """`tiny_model(image_size=8, **options)` -> SSAGAN that knows the words of "a red bird with yellow wings"."""
+    from ssagan_tf import SSAGAN, Vocabulary
+    from ssagan_tf.networks import Discriminator, Generator, TextEncoder
+
+    def make(image_size: int = 8, dtype=None, **options):
+        vocabulary = Vocabulary.build(["a red bird with yellow wings"])
+        return SSAGAN(
+            Generator(2, image_size, 5, 6, 3, name="generator", dtype=dtype),
+            Discriminator(2, image_size, 6, name="discriminator", dtype=dtype),
+            TextEncoder(len(vocabulary), 6, 0.5, 5, name="text_encoder", dtype=dtype),
+            **{"vocabulary": vocabulary, **options},
+        )
+
+    return make

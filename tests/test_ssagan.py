@@ -1,0 +1,273 @@
+"""The model's step: what it changes and what it leaves, eagerly, in a graph, and in every way of training the text."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssagan_tf import SSAGAN, UserError, Vocabulary
+from ssagan_tf.losses import damsm_loss
+from ssagan_tf.networks import Discriminator, Generator, TextEncoder
+
+NAMES = {"discriminator_loss", "gradient_penalty", "generator_loss", "damsm_fake", "damsm_real"}
+
+
+class Colours(keras.Model):
+    """An image encoder of two numbers: a linear map of each pixel, and of the mean pixel; with a frozen batch norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = keras.layers.BatchNormalization(trainable=False)
+        self.regions = keras.layers.Dense(6, use_bias=False)
+        self.code = keras.layers.Dense(6, use_bias=False)
+        self.saw_training = []
+        self(np.zeros((1, 8, 8, 3), "float32"))
+
+    def call(self, images, training=False):
+        self.saw_training.append(training)
+        images = self.norm(images, training=False)
+        return self.regions(images), self.code(tf.reduce_mean(images, [1, 2]))
+
+
+def batch(size: int = 8, count: int = 3, noise: bool = True) -> dict[str, tf.Tensor]:
+    random = np.random.default_rng(5)
+    made = {
+        "image": random.uniform(-1, 1, (count, size, size, 3)).astype("float32"),
+        "caption": np.array([[1, 2, 3, 6], [4, 5, 0, 0], [6, 0, 0, 0]] * 2)[:count],
+        "class_id": np.array([7, 9, 9] * 2)[:count],
+        "noise": random.normal(size=(count, 5)).astype("float32"),
+    }
+    return {name: tf.constant(value) for name, value in made.items() if noise or name != "noise"}
+
+
+def weights(part) -> list[np.ndarray]:
+    return [variable.numpy() for variable in part.trainable_variables]
+
+
+def changed(before: list[np.ndarray], part) -> bool:
+    return any(not np.array_equal(one, other) for one, other in zip(before, weights(part), strict=True))
+
+
+@pytest.fixture
+def ready(tiny_model, randomize):
+    """A compiled model none of whose gates is closed."""
+
+    def make(**options):
+        model = tiny_model(**options)
+        for seed, part in enumerate((model.generator, model.discriminator, model.text_encoder)):
+            randomize(part, seed)
+        model.compile()
+        return model
+
+    return make
+
+
+# === The step ===
+
+
+def test_a_step_tells_its_losses_by_name_and_changes_both_networks(ready):
+    model = ready()
+    before = {part.name: weights(part) for part in (model.generator, model.discriminator, model.text_encoder)}
+    logs = model.train_step(batch())
+    assert set(logs) == NAMES
+    assert all(value.shape == () and np.isfinite(value) for value in logs.values())
+    assert logs["gradient_penalty"] > 0 and logs["damsm_fake"] == logs["damsm_real"] == 0
+    assert changed(before["generator"], model.generator)
+    assert changed(before["discriminator"], model.discriminator)
+
+
+def test_a_frozen_text_encoder_stays_as_it_is(ready):
+    model = ready()
+    assert model.text_training == "frozen"
+    before = [variable.numpy() for variable in model.text_encoder.variables]
+    for _ in range(2):
+        model.train_step(batch())
+    for one, variable in zip(before, model.text_encoder.variables, strict=True):
+        np.testing.assert_array_equal(one, variable.numpy())
+    assert model.encoder_optimizer.iterations.numpy() == 0
+
+
+def test_the_discriminator_steps_twice_and_the_generator_runs_once(ready):
+    model = ready()
+    model.train_step(batch())
+    assert model.discriminator_optimizer.iterations.numpy() == 2
+    assert model.generator_optimizer.iterations.numpy() == 1
+    assert model.generator.norm.batches.numpy() == 1
+
+
+def test_every_trained_weight_of_the_generator_moves(ready):
+    model = ready()
+    before = weights(model.generator)
+    model.train_step(batch())
+    for one, variable in zip(before, model.generator.trainable_variables, strict=True):
+        assert not np.array_equal(one, variable.numpy()), variable.path
+
+
+def test_losses_are_those_of_the_networks_before_the_step(ready):
+    model, data = ready(), batch()
+    sentence = model.text_encoder(data["caption"])[1]
+    fake = model.generator(data["noise"], sentence, training=True)[0]
+    real = model.discriminator(data["image"], sentence).numpy()
+    wrong = model.discriminator(data["image"][:-1], sentence[1:]).numpy()
+    drawn = model.discriminator(fake, sentence).numpy()
+    expected = np.maximum(1 - real, 0).mean()
+    expected += (np.maximum(1 + drawn, 0).mean() + np.maximum(1 + wrong, 0).mean()) / 2
+    np.testing.assert_allclose(model.train_step(data)["discriminator_loss"], expected, rtol=1e-5)
+
+
+def test_the_generator_is_judged_by_the_discriminator_after_its_two_steps(ready):
+    model, data = ready(), batch()
+    sentence = model.text_encoder(data["caption"])[1]
+    fake = model.generator(data["noise"], sentence, training=True)[0]
+    logs = model.train_step(data)
+    expected = -model.discriminator(fake, sentence).numpy().mean()
+    np.testing.assert_allclose(logs["generator_loss"], expected, rtol=1e-4)
+
+
+def test_noise_follows_from_seed_and_step(ready):
+    losses = {}
+    for name, seed in {"one": 1, "again": 1, "other": 2}.items():
+        model = ready(seed=seed)
+        losses[name] = [float(model.train_step(batch(noise=False))["generator_loss"]) for _ in range(2)]
+    assert losses["one"] == losses["again"]
+    assert losses["one"] != losses["other"]
+
+
+def test_a_batch_of_one_is_trained_on(ready):
+    logs = ready().train_step({name: value[:1] for name, value in batch().items()})
+    assert all(np.isfinite(value) for value in logs.values())
+
+
+@pytest.mark.parametrize("dtype", ["float64", "mixed_bfloat16"])
+def test_other_dtypes_are_trained_in(ready, dtype):
+    model = ready(dtype=dtype)
+    exact = ready().train_step(batch())
+    logs = model.train_step(batch())
+    tolerance = 1e-4 if dtype == "float64" else 0.05
+    for name in NAMES - {"gradient_penalty"}:
+        assert logs[name].dtype == ("float64" if dtype == "float64" else "float32")
+        np.testing.assert_allclose(logs[name], exact[name], rtol=tolerance, atol=tolerance)
+
+
+# === The text ===
+
+
+def test_damsm_on_real_pictures_trains_both_encoders(ready):
+    image_encoder, data = Colours(), batch()
+    model = ready(image_encoder=image_encoder)
+    assert model.text_training == "damsm" and model.damsm_weight == 0.1
+    before = weights(model.text_encoder), weights(image_encoder)
+    words, sentence = model.text_encoder(data["caption"])
+    expected = damsm_loss(*image_encoder(data["image"]), words, sentence, [4, 2, 1], data["class_id"])
+    logs = model.train_step(data)
+    np.testing.assert_allclose(logs["damsm_real"], expected, rtol=1e-5)
+    assert logs["damsm_fake"] > 0
+    assert changed(before[0], model.text_encoder) and changed(before[1], image_encoder)
+    assert model.encoder_optimizer.iterations.numpy() == 1
+
+
+def test_damsm_with_a_frozen_text_encoder_teaches_the_generator_alone(ready):
+    image_encoder, data = Colours(), batch()
+    model = ready(image_encoder=image_encoder, text_training="frozen")
+    assert model.damsm_weight == 0.05
+    before = weights(model.text_encoder), weights(image_encoder)
+    words, sentence = model.text_encoder(data["caption"])
+    fake = model.generator(data["noise"], sentence, training=True)[0]
+    expected = 0.05 * damsm_loss(*image_encoder(fake), words, sentence, [4, 2, 1], data["class_id"])
+    logs = model.train_step(data)
+    np.testing.assert_allclose(logs["damsm_fake"], expected, rtol=1e-4)
+    assert logs["damsm_real"] == 0
+    assert not changed(before[0], model.text_encoder) and not changed(before[1], image_encoder)
+
+
+def test_the_weight_of_damsm_may_be_chosen(ready):
+    model = ready(image_encoder=Colours(), text_training="frozen", damsm_weight=0.0)
+    assert model.train_step(batch())["damsm_fake"] == 0
+
+
+def test_end_to_end_trains_the_text_encoder_by_the_generators_loss(ready):
+    model, data = ready(text_training="end_to_end"), batch()
+    before = weights(model.text_encoder)
+    twin = ready()  # the same weights, frozen
+    logs, twin_logs = model.train_step(data), twin.train_step(data)
+    assert changed(before, model.text_encoder)
+    # The step of the text comes last: all else is as with a frozen one.
+    assert logs["generator_loss"] == twin_logs["generator_loss"]
+    for one, other in zip(weights(model.generator), weights(twin.generator), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_gradient_that_reaches_the_text_end_to_end_is_the_generator_losss(ready):
+    model, data = ready(text_training="end_to_end"), batch()
+    model.encoder_optimizer = keras.optimizers.SGD(1.0)
+    model.encoder_optimizer.build(model.text_encoder.trainable_variables)
+    before = weights(model.text_encoder)
+    drawer = Generator.from_config(model.generator.get_config())
+    drawer.set_weights(model.generator.get_weights())
+    model.train_step(data)
+    stepped, variables = weights(model.text_encoder), model.text_encoder.trainable_variables
+    for variable, value in zip(variables, before, strict=True):
+        variable.assign(value)
+    # By the discriminator as it is after its two steps; it sees the sentence as a constant.
+    with tf.GradientTape() as tape:
+        sentence = model.text_encoder(data["caption"])[1]
+        fake = drawer(data["noise"], sentence, training=True)[0]
+        loss = -tf.reduce_mean(model.discriminator(fake, tf.stop_gradient(sentence)))
+    for value, new, gradient in zip(before, stepped, tape.gradient(loss, variables), strict=True):
+        np.testing.assert_allclose(new, value - tf.convert_to_tensor(gradient).numpy(), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_the_published_quirk_runs_the_encoders_in_training_mode(ready, published):
+    image_encoder = Colours()
+    model = ready(image_encoder=image_encoder, published=published)
+    image_encoder.saw_training.clear()
+    model.train_step(batch())
+    assert image_encoder.saw_training == [published] * 2
+
+
+# === model.fit ===
+
+
+def test_fit_trains_in_a_graph_as_the_step_does_eagerly_and_calls_callbacks(ready):
+    data = batch(16, 2)
+    in_graph, eager = (ready(image_size=16) for _ in range(2))
+    seen = []
+    callback = keras.callbacks.LambdaCallback(on_train_batch_end=lambda number, logs: seen.append((number, logs)))
+    stream = tf.data.Dataset.from_tensors(data).repeat()
+    history = in_graph.fit(stream, steps_per_epoch=3, callbacks=[callback], verbose=0, shuffle=False).history
+    logs = [eager.train_step(data) for _ in range(3)]
+
+    assert set(history) == NAMES
+    assert [number for number, _ in seen] == [0, 1, 2]
+    for (_, told), expected in zip(seen, logs, strict=True):
+        assert {name: float(value) for name, value in told.items()} == pytest.approx(
+            {name: float(value) for name, value in expected.items()}, rel=1e-3, abs=1e-5
+        )
+    for part in ("generator", "discriminator"):
+        for one, other in zip(weights(getattr(in_graph, part)), weights(getattr(eager, part)), strict=True):
+            # A gradient that is zero but for rounding may step either way: three steps of 4e-4, twice an iteration.
+            np.testing.assert_allclose(one, other, atol=5e-3)
+            assert np.mean(np.abs(one - other)) < 1e-3
+
+
+# === Parts that do not fit ===
+
+
+def test_parts_that_do_not_fit_are_refused():
+    vocabulary = Vocabulary.build(["a red bird"])
+    generator, encoder = Generator(1, 8, 5, 6, 3), TextEncoder(4, 6, 0.5, 5)
+    wrong = {
+        "image_size differ": lambda: SSAGAN(generator, Discriminator(1, 16, 6), encoder),
+        "sentence_dim differ": lambda: SSAGAN(generator, Discriminator(1, 8, 5), encoder),
+        "text encoder do not fit": lambda: SSAGAN(
+            generator, None, encoder, vocabulary=Vocabulary.build(["one word more than that"])
+        ),
+        "No such text training": lambda: SSAGAN(generator, None, encoder, text_training="magic"),
+        "learns from an image encoder": lambda: SSAGAN(generator, None, encoder, text_training="damsm"),
+        "for sampling only": lambda: SSAGAN(generator, None, encoder, vocabulary=vocabulary).compile(),
+    }
+    for problem, make in wrong.items():
+        with pytest.raises(UserError, match=f"{problem}.*Received: ") as refused:
+            make()
+        assert "\n" not in str(refused.value)
