@@ -35,7 +35,7 @@ $(INSTALLED): setup.cfg pyproject.toml
 			if [ -z "$$found" ] && $$python -c '$(SUITED)' >/dev/null 2>&1; then found=$$python; fi; \
 		done; \
 		if [ -z "$$found" ]; then \
-			echo "error: There is no Python 3.11, 3.12 or 3.13 with venv. Received: $$(python3 --version 2>&1)." \
+			echo "error: There is no Python 3.11, 3.12 or 3.13 with venv. Received: $$(python3 --version 2>/dev/null || echo no python3)." \
 				"Install one so that it is on the PATH, on Debian and Ubuntu with its python3-venv package." >&2; \
 			exit 1; \
 		fi; \
