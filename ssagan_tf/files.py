@@ -16,10 +16,17 @@ def _aside(path: pathlib.Path) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def _reporting(path: pathlib.Path) -> Iterator[None]:
+def _reporting(path: pathlib.Path, only: pathlib.Path | None = None) -> Iterator[None]:
+    """Says of `path` what went wrong; leaves alone what went wrong with files outside of `only`."""
     try:
         yield
     except OSError as error:
+        if (
+            only is not None
+            and isinstance(error.filename, str)
+            and not pathlib.Path(error.filename).is_relative_to(only)
+        ):
+            raise
         reason = error.strerror or str(error)
         raise UserError(
             f"Could not write. Received: {path}: {reason}. Free some space or choose a folder that can be written to."
@@ -39,19 +46,22 @@ def write_atomically(path: str | os.PathLike, content: bytes | str) -> None:
     """Writes a file so that `path` holds either what it held before or all of `content`.
 
     Raises:
-        UserError: the disk is full or the folder is read-only.
+        UserError: `path` is a folder, the disk is full or the folder is read-only.
     """
     path = pathlib.Path(path)
     data = content.encode() if isinstance(content, str) else content
-    aside = _aside(path)
     with _reporting(path):
+        if path.is_dir():
+            raise UserError(f"This is a folder. Received: {path}. Name a file to write.")
         path.parent.mkdir(parents=True, exist_ok=True)
+        aside = _aside(path)
         try:
             with open(aside, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(aside, path)
+            flush_to_disk(path.parent)
         finally:
             aside.unlink(missing_ok=True)
 
@@ -64,19 +74,22 @@ def folder_written_atomically(path: str | os.PathLike) -> Iterator[pathlib.Path]
         UserError: `path` exists, the disk is full or the parent is read-only.
     """
     path = pathlib.Path(path)
-    if path.exists():
-        raise UserError(f"The folder exists already. Received: {path}. Choose another name or remove it.")
-    aside = _aside(path)
     with _reporting(path):
-        try:
-            aside.mkdir(parents=True)
+        if path.exists():
+            raise UserError(f"The folder exists already. Received: {path}. Choose another name or remove it.")
+        aside = _aside(path)
+        aside.mkdir(parents=True)
+    try:
+        with _reporting(path, only=aside):
             yield aside
+        with _reporting(path):
             for file in aside.rglob("*"):
                 flush_to_disk(file)
+            flush_to_disk(aside)
             os.rename(aside, path)
             flush_to_disk(path.parent)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def sha256(path: str | os.PathLike) -> str:
