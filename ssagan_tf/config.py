@@ -101,9 +101,11 @@ class Config:
         """Raises UserError naming what is not as it should be."""
         try:
             raw = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"The configuration is not JSON. Received: {origin}: {error}. Restore the file.") from error
-        return _from_dict(cls, raw, origin)
+        config = _from_dict(cls, raw, origin)
+        config.check(f"{origin}: ")
+        return config
 
     def save(self, path: pathlib.Path) -> None:
         files.write_atomically(path, self.to_json())
@@ -132,24 +134,45 @@ class Config:
         config.check()
         return config
 
-    def check(self) -> None:
-        """Raises UserError for numbers that cannot be meant."""
-        limits = {
-            "image_size": (self.model.image_size, 8, 1024),
-            "base_filters": (self.model.base_filters, 1, 1024),
-            "steps": (self.train.steps, 1, 10**9),
-            "batch_size": (self.train.batch_size, 1, 65_536),
-            "checkpoint_every": (self.train.checkpoint_every, 1, 10**9),
-            "sample_every": (self.train.sample_every, 1, 10**9),
-            "keep": (self.train.keep, 1, 10**6),
-        }
-        for name, (value, least, most) in limits.items():
-            if not least <= value <= most:
-                raise UserError(f"--{name} is out of range. Received: {value}. Use {least} to {most}.")
-        if self.model.image_size & (self.model.image_size - 1):
+    def check(self, where: str = "") -> None:
+        """Raises UserError for numbers that cannot be meant; it begins what was received with `where`."""
+        values = {name: value for part in dataclasses.asdict(self).values() for name, value in part.items()}
+        for name, (least, most) in _LIMITS.items():
+            if not least <= values[name] <= most:
+                raise UserError(f"{name} is out of range. Received: {where}{values[name]}. Use {least} to {most}.")
+        size = self.model.image_size
+        if size & (size - 1):
+            raise UserError(f"image_size must be a power of two. Received: {where}{size}. Use 64, 128 or 256.")
+        if self.model.image_encoder not in (None, "compact"):
             raise UserError(
-                f"--image_size must be a power of two. Received: {self.model.image_size}. Use 64, 128 or 256."
+                f"No such image_encoder. Received: {where}{self.model.image_encoder!r}. Use 'compact', or null for none."
             )
+
+
+_LIMITS = {
+    "image_size": (8, 1024),
+    "base_filters": (1, 1024),
+    "noise_dim": (1, 4096),
+    "sentence_dim": (2, 4096),
+    "mask_filters": (1, 4096),
+    "embedding_dim": (1, 4096),
+    "dropout": (0, 0.99),
+    "max_words": (1, 1000),
+    "initial_gate": (-10, 10),
+    "steps": (1, 99_999_999),
+    "batch_size": (1, 65_536),
+    "pretraining_steps": (0, 99_999_999),
+    "pretraining_batch_size": (1, 65_536),
+    "generator_rate": (0, 1),
+    "discriminator_rate": (0, 1),
+    "encoder_rate": (0, 1),
+    "ema_pictures": (0, 10**9),
+    "checkpoint_every": (1, 10**9),
+    "sample_every": (1, 10**9),
+    "keep": (1, 10**6),
+    "seed": (-(2**63), 2**63 - 1),
+    "max_minutes": (0, 10**6),
+}
 
 
 def _from_dict(cls, raw, origin):
@@ -186,6 +209,7 @@ SMALL = Config(
         sentence_dim=128,
         embedding_dim=64,
         text_training="frozen",
+        damsm_weight=0.1,
         initial_gate=1.0,
     ),
     train=TrainConfig(
@@ -193,6 +217,7 @@ SMALL = Config(
         batch_size=16,
         pretraining_steps=300,
         pretraining_batch_size=32,
+        generator_rate=4e-4,
         ema_pictures=500,
         checkpoint_every=100,
         sample_every=100,
