@@ -28,7 +28,7 @@ _MOST_LINES = 6
 _BACKGROUND = (248, 247, 243)
 _INK = (38, 38, 44)
 _STRIP_COLUMNS = 12
-_MOST_PIXELS = 200_000_000  # 600 MB in memory
+_MOST_PIXELS = 100_000_000  # of a sheet or film; 300 MB in memory, twice while it is drawn
 _SHORTEST_FRAME, _LONGEST_FRAME = 20, 60_000  # milliseconds; browsers show what is shorter slowly
 
 # Colours of a mask from 0 to 1: hue from violet to yellow while lightness (L of OKLab) grows evenly.
@@ -186,7 +186,7 @@ def gif_bytes(frames: np.ndarray, milliseconds: int = 100) -> bytes:
     """
     if not 0 < milliseconds <= _LONGEST_FRAME:
         raise UserError(f"A film needs time. Received: {milliseconds} milliseconds a frame. Use 1 to {_LONGEST_FRAME}.")
-    images = map(Image.fromarray, _checked(frames))
+    images = map(Image.fromarray, _checked(frames, _TILE))
     palettes = (image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE) for image in images)
     first, *rest = (_enlarged(image, _TILE) for image in palettes)
     duration = max(_SHORTEST_FRAME, int(milliseconds))
@@ -199,11 +199,19 @@ def _encoded(image: Image.Image, **options) -> bytes:
     return buffer.getvalue()
 
 
-def _checked(pictures: np.ndarray) -> np.ndarray:
+def _checked(pictures: np.ndarray, tile: int = 1) -> np.ndarray:
+    """Pictures that can be shown with a longer side of `tile` pixels."""
     pictures = np.asarray(pictures)
     if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[-1] != 3 or pictures.size == 0:
         raise UserError(f"These are no pictures. Received: {pictures.dtype} {pictures.shape}. Give uint8 (B, H, W, 3).")
+    count, height, width = pictures.shape[:3]
+    _bound(count * height * width * _factor((height, width), tile) ** 2)
     return pictures
+
+
+def _bound(pixels: int) -> None:
+    if pixels > _MOST_PIXELS:
+        raise UserError(f"That is too large. Received: {pixels:,} pixels. Draw at most {_MOST_PIXELS:,} at once.")
 
 
 def _same_count(what: str, given: Sequence, count: int) -> None:
@@ -214,12 +222,16 @@ def _same_count(what: str, given: Sequence, count: int) -> None:
 
 
 def _tiles(pictures: np.ndarray, tile: int) -> list[Image.Image]:
-    return [_enlarged(Image.fromarray(picture), tile) for picture in _checked(pictures)]
+    return [_enlarged(Image.fromarray(picture), tile) for picture in _checked(pictures, tile)]
 
 
 def _enlarged(image: Image.Image, tile: int) -> Image.Image:
-    factor = max(1, round(tile / max(image.size)))
+    factor = _factor(image.size, tile)
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+
+
+def _factor(size: Sequence[int], tile: int) -> int:
+    return max(1, round(tile / max(size)))
 
 
 def _good_columns(count: int) -> int:
@@ -265,8 +277,7 @@ def _sheet(rows: Sequence[_Row], header: Sequence[str] = (), key: bool = False) 
     depths = [height + _text_height(lines) for lines in texts]
     top = _MARGIN + _LINE * bool(header)
     size = whole + 2 * _MARGIN, top + sum(depths) + _ROW_GAP * (len(rows) - 1) + _LINE * key + _MARGIN
-    if size[0] * size[1] > _MOST_PIXELS:
-        raise UserError(f"The sheet is too large. Received: {size[0]} by {size[1]} pixels. Draw fewer pictures.")
+    _bound(size[0] * size[1])
     sheet = Image.new("RGB", size, _BACKGROUND)
     for column, text in enumerate(header):
         _write(sheet, [text], _MARGIN + column * (width + _GAP), _MARGIN - 6)
