@@ -145,7 +145,7 @@ class Config:
             raise UserError(f"image_size must be a power of two. Received: {where}{size}. Use 64, 128 or 256.")
         if self.model.image_encoder not in (None, "compact"):
             raise UserError(
-                f"No such image_encoder. Received: {where}{self.model.image_encoder!r}. Use 'compact', or null for none."
+                f"No such image_encoder. Received: {where}{self.model.image_encoder!r}. Use 'compact', or null."
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from ssagan_tf.errors import UserError
 from ssagan_tf.networks.layers import register
 
 _EMBEDDING_RANGE = 0.1
@@ -61,6 +62,9 @@ class TextEncoder(keras.Model):
 
     Call: ids (B, T) int32 or int64, 0 is padding at the end -> (words (B, T, D), zero after a caption's end, forward
     half first; sentence (B, D): forward state at the last word, backward state at the first).
+
+    Raises:
+        UserError: an odd `sentence_dim`.
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class TextEncoder(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if sentence_dim % 2:
+            raise UserError(f"The sentence has two halves. Received: sentence_dim={sentence_dim}. Use an even number.")
         policy = self.dtype_policy
 
         # === Layers ===

@@ -74,12 +74,7 @@ assert not {"tensorflow", "keras"} & set(sys.modules)
 
 
 def test_seed_split_and_index_each_make_another_bird():
-    made = {
-        SynthBirds(64, seed).bird(split, i)
-        for seed in (0, 1)
-        for split in ("train", "test")
-        for i in range(50)
-    }
+    made = {SynthBirds(64, seed).bird(split, i) for seed in (0, 1) for split in ("train", "test") for i in range(50)}
     assert len(made) == 200
 
 
@@ -166,9 +161,7 @@ def test_no_training_bird_fits_a_test_caption():
     for bird in birds("test", 60):
         for caption in captions_with_attributes(bird):
             named = {key: value for key, value in caption.attributes.items() if key in KEYS}
-            fits = [
-                c for c in COMBINATIONS["train"] if named.items() <= dict(zip(KEYS, c, strict=True)).items()
-            ]
+            fits = [c for c in COMBINATIONS["train"] if named.items() <= dict(zip(KEYS, c, strict=True)).items()]
             assert len(named) >= 2 and not fits
 
 
@@ -229,9 +222,7 @@ def test_a_coloured_noun_says_the_truth():
 
 def test_articles_agree():
     texts = [text for bird in birds("train", 200) for text in captions(bird)]
-    assert not [
-        t for t in texts if re.search(r"\ba [aeiou]|\ban [^aeiou]|\ba (\w+ )?(wings|tail feathers)\b", t)
-    ]
+    assert not [t for t in texts if re.search(r"\ba [aeiou]|\ban [^aeiou]|\ba (\w+ )?(wings|tail feathers)\b", t)]
 
 
 def test_fixed_captions_use_trained_words_and_pairs_of_colours():

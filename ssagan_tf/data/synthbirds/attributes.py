@@ -89,9 +89,7 @@ class Bird:
         for name, values in ATTRIBUTES.items():
             value = getattr(self, name)
             if value not in values:
-                raise UserError(
-                    f"A bird has no such {name}. Received: {value!r}. Use one of {', '.join(values)}."
-                )
+                raise UserError(f"A bird has no such {name}. Received: {value!r}. Use one of {', '.join(values)}.")
 
 
 class Dice:

@@ -25,9 +25,7 @@ STEPS = 8  # straight pieces from one point of a curve to the next
 def check_size(size: int) -> None:
     """Raises UserError unless birds can be drawn at `size` pixels."""
     if not 1 <= size <= MAX_SIZE:
-        raise UserError(
-            f"A bird cannot be drawn at that size. Received: {size} pixels. Choose 1 to {MAX_SIZE}."
-        )
+        raise UserError(f"A bird cannot be drawn at that size. Received: {size} pixels. Choose 1 to {MAX_SIZE}.")
 
 
 class Canvas:
@@ -72,9 +70,7 @@ class Canvas:
     def picture(self, behind: np.ndarray) -> np.ndarray:
         """Flat colours in front of `behind`, both (size, size, 3) float32."""
         grid = self._grid.copy()
-        grid.putpalette(
-            [value for colour in ((0, 0, 0), *(ink[1] for ink in self._inks)) for value in colour]
-        )
+        grid.putpalette([value for colour in ((0, 0, 0), *(ink[1] for ink in self._inks)) for value in colour])
         colours = np.asarray(grid.convert("RGB").reduce(SUPERSAMPLING), np.float32)
         bare = np.asarray(self._grid.point([255] + [0] * 255).reduce(SUPERSAMPLING), np.float32) / 255
         return colours + behind * bare[..., None]

@@ -13,9 +13,7 @@ from ssagan_tf.data.synthbirds.canvas import STEPS, Canvas, Placement, blob, cur
 PARTS = ("crown", "wing", "belly", "breast", "tail", "beak", "eye", "legs", "wing_bars")
 
 # The body without tail and beak, counter-clockwise from the upper base of the beak.
-_OUTLINE = (
-    "85,32 80.5,18 64,9 46,15.5 39,32 28,46 16,60 18.5,73 34,85 53,87.5 70,82.5 81.5,69 84,55 82.5,47 83.5,40"
-)
+_OUTLINE = "85,32 80.5,18 64,9 46,15.5 39,32 28,46 16,60 18.5,73 34,85 53,87.5 70,82.5 81.5,69 84,55 82.5,47 83.5,40"
 _BROW, _NAPE, _HIP, _CHEST = 0, 4, 7, 12  # places on the outline where parts meet
 _SQUEEZE = {"round": 1.0, "slim": 0.88}  # of all below the neck
 
