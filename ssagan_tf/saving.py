@@ -36,7 +36,7 @@ def named_variables(prefix: str, variables: list[keras.Variable]) -> dict[str, k
 
 def write_state(path: str | os.PathLike, named: Mapping[str, keras.Variable], notes: dict[str, str] | None = None):
     """Writes variables' values atomically. Raises UserError if the disk is full or read-only."""
-    state = {name: np.ascontiguousarray(variable.numpy()) for name, variable in named.items()}
+    state = {name: np.asarray(variable.numpy(), order="C") for name, variable in named.items()}
     files.write_atomically(path, safetensors.numpy.save(state, notes))
 
 

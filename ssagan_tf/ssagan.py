@@ -420,7 +420,9 @@ class SSAGAN(keras.Model):
         for caption in captions:
             for note in notes(caption, self.vocabulary, self.max_words):
                 logging.warning("%s", note)
-        return np.concatenate([self._encoder(tf.constant(part)).numpy() for part in _parts(captions)])
+        # Half of a surrogate pair has no UTF-8: it becomes a question mark, which is no word either.
+        texts = [caption.encode(errors="replace") for caption in captions]
+        return np.concatenate([self._encoder(tf.constant(part)).numpy() for part in _parts(texts)])
 
     def generate_from_embeddings(self, sentences: np.ndarray, noise_batch: np.ndarray) -> np.ndarray:
         """float32 (B, sentence_dim) and (B, noise_dim) -> uint8 (B, S, S, 3)."""
