@@ -18,13 +18,13 @@ def _randomize(part, seed: int = 0):
     return part
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def randomize():
     """`randomize(part, seed=0)` -> part."""
     return _randomize
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_model():
     """`tiny_model(image_size=8, **options)` -> SSAGAN that knows the words of "a red bird with yellow wings"."""
     from ssagan_tf import SSAGAN, Vocabulary

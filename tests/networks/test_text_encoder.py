@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ssagan_tf.errors import UserError
 from ssagan_tf.networks import TextEncoder
 
 TINY = {"vocabulary_size": 12, "sentence_dim": 6, "dropout": 0.5, "embedding_dim": 5}
@@ -128,3 +129,8 @@ def test_policies_agree(policy, tolerance, randomize):
     other.set_weights(encoder.get_weights())
     for one, two in zip(encoder(IDS), other(IDS), strict=True):
         np.testing.assert_allclose(tf.cast(two, tf.float32), one, atol=tolerance)
+
+
+def test_a_sentence_of_two_unequal_halves_is_refused():
+    with pytest.raises(UserError, match="two halves. Received: sentence_dim=7. Use an even"):
+        TextEncoder(**{**TINY, "sentence_dim": 7})

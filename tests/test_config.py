@@ -1,0 +1,152 @@
+"""Configurations: JSON both ways, nothing unknown, missing or out of range, and presets that are whole."""
+
+import dataclasses
+import json
+
+import pytest
+
+from ssagan_tf import UserError
+from ssagan_tf.config import PRESETS, Config, ModelConfig, TrainConfig, preset
+from ssagan_tf.data import DATASETS
+
+OTHER = Config(
+    model=ModelConfig(image_size=64, dropout=0.25, damsm_weight=0.5, image_encoder=None, text_training="frozen"),
+    train=TrainConfig(steps=7, generator_rate=2e-4, seed=-5, max_minutes=1.5),
+).override(dataset="folder", data_dir="/some/where é")
+
+
+@pytest.mark.parametrize("config", [Config(), OTHER, *PRESETS.values()], ids=["default", "other", *PRESETS])
+def test_json_gives_the_same_configuration_back(config, tmp_path):
+    assert Config.from_json(config.to_json()) == config
+    config.save(tmp_path / "config.json")
+    assert Config.load(tmp_path / "config.json") == config
+    assert json.loads((tmp_path / "config.json").read_text()) == dataclasses.asdict(config)
+
+
+def edited(**parts) -> str:
+    """The default configuration's JSON with fields of its parts changed, or taken away by None's type."""
+    raw = dataclasses.asdict(Config())
+    for part, fields in parts.items():
+        for name, value in fields.items():
+            if value is dataclasses.MISSING:
+                del raw[part][name]
+            else:
+                raw[part][name] = value
+    return json.dumps(raw)
+
+
+BAD = {
+    "not JSON": ("{", "not JSON"),
+    "deep": ("[" * 100_000, "not JSON"),
+    "long number": ('{"model": ' + "9" * 10_000 + "}", "not JSON"),
+    "a list": ("[]", "fields are not as expected.*list"),
+    "nothing": ("null", "fields are not as expected"),
+    "a part missing": (json.dumps({"model": {}}), "fields are not as expected"),
+    "a part of another kind": (json.dumps(dataclasses.asdict(Config()) | {"train": 3}), "train: int"),
+    "unknown field": (edited(model={"colour": 1}), "model: .*'colour'"),
+    "missing field": (edited(train={"steps": dataclasses.MISSING}), "fields are not as expected"),
+    "text for a number": (edited(train={"steps": "7"}), "wrong type.*steps='7'"),
+    "true for a number": (edited(train={"steps": True}), "wrong type.*steps=True"),
+    "part of a step": (edited(train={"steps": 7.5}), "wrong type.*steps=7.5"),
+    "number for text": (edited(data={"dataset": 3}), "wrong type.*dataset=3"),
+    "null for a number": (edited(model={"image_size": None}), "wrong type.*image_size=None"),
+    "number for a switch": (edited(data={"random_flip": 1}), "wrong type.*random_flip=1"),
+    "list for a folder": (edited(data={"data_dir": ["a"]}), "wrong type.*data_dir"),
+    "too wide": (edited(model={"base_filters": 10**6}), "base_filters is out of range.*1000000"),
+    "no power of two": (edited(model={"image_size": 100}), "power of two.*100"),
+    "not a number": (edited(model={"dropout": float("nan")}), "dropout is out of range.*nan"),
+    "unknown encoder": (edited(model={"image_encoder": "magic"}), "No such image_encoder.*'magic'"),
+}
+
+
+@pytest.mark.parametrize("text, problem", BAD.values(), ids=BAD)
+def test_what_is_no_configuration_is_refused_in_one_line(text, problem):
+    with pytest.raises(UserError, match=problem) as refused:
+        Config.from_json(text, "here.json")
+    message = str(refused.value)
+    assert "Received: here.json" in message and "\n" not in message and len(message) < 1000
+
+
+def test_a_whole_number_will_do_for_a_fraction():
+    assert Config.from_json(edited(train={"max_minutes": 3})).train.max_minutes == 3.0
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path):
+    (tmp_path / "latin.json").write_bytes(b'{"model": "\xe9"}')
+    (tmp_path / "large.json").write_bytes(b" " * (2**20 + 1))
+    for name, problem in {"none.json": "No config", "latin.json": "No config", "large.json": "too large"}.items():
+        with pytest.raises(UserError, match=f"{problem}.*Received: .*{name}"):
+            Config.load(tmp_path / name)
+    with pytest.raises(UserError, match="No configuration could be read"):
+        Config.load(tmp_path)
+
+
+def test_overriding_changes_fields_of_any_part_and_none_changes_nothing():
+    config = Config().override(steps=5, image_size=64, dataset="coco", seed=None)
+    assert (config.train.steps, config.model.image_size, config.data.dataset, config.train.seed) == (5, 64, "coco", 0)
+    assert Config().override() == Config()
+    assert Config().override(steps=221_400) == Config()
+    with pytest.raises(TypeError, match="colour"):
+        Config().override(colour="red")
+
+
+def test_every_field_has_a_name_of_its_own():
+    names = [name for part in dataclasses.asdict(Config()).values() for name in part]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"image_size": 4},
+        {"image_size": 2048},
+        {"base_filters": 0},
+        {"steps": 0},
+        {"batch_size": -1},
+        {"keep": 0},
+        {"checkpoint_every": 0},
+        {"sample_every": 0},
+        {"seed": 2**63},
+        {"max_minutes": -1.0},
+    ],
+)
+def test_numbers_out_of_range_are_refused(flags):
+    ((name, value),) = flags.items()
+    with pytest.raises(UserError, match=f"{name} is out of range. Received: {value}. Use "):
+        Config().override(**flags)
+
+
+def test_image_sizes_are_powers_of_two():
+    for size in (8, 64, 128, 256, 1024):
+        assert Config().override(image_size=size).model.image_size == size
+    with pytest.raises(UserError, match="power of two. Received: 96. Use"):
+        Config().override(image_size=96)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_whole_for_every_data_set(name, dataset):
+    config = preset(name, dataset)
+    config.check()
+    assert config.data.dataset == dataset
+    assert Config.from_json(config.to_json()) == config
+    # A drawn bird faces as its caption says; photographs are varied as published.
+    assert config.data.random_flip == config.data.random_crop == (dataset != "synthbirds")
+
+
+def test_published_numbers_are_in_the_published_preset():
+    config = preset("published", "cub")
+    assert (config.model.image_size, config.model.noise_dim, config.model.sentence_dim) == (256, 100, 256)
+    assert (config.model.mask_filters, config.model.embedding_dim, config.model.max_words) == (100, 300, 18)
+    assert config.train.batch_size == 24
+    assert (config.train.generator_rate, config.train.discriminator_rate) == (1e-4, 4e-4)
+    assert config.train.encoder_rate == 4e-5
+    assert config.model.initial_gate == 0 and config.train.ema_pictures == 0
+    # 600 epochs of 8,855 birds and 120 of COCO's 82,783 pictures, in batches of 24.
+    assert abs(config.train.steps - 600 * 8855 / 24) < 100
+    assert abs(preset("published", "coco").train.steps - 120 * 82_783 / 24) < 100
+
+
+def test_unknown_presets_are_refused():
+    with pytest.raises(UserError, match="No such preset. Received: 'huge'. Use one of published, small"):
+        preset("huge", "cub")
