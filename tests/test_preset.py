@@ -54,7 +54,8 @@ def test_a_model_comes_back_as_it_was(model, saved):
     again = SSAGAN.from_preset(saved)
     assert again.vocabulary == VOCABULARY and again.max_words == 4
     for one, other in zip(model.variables, again.variables, strict=True):
-        np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=one.path)
+        if "seed_generator" not in one.path:
+            np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=one.path)
     np.testing.assert_array_equal(again.generate("a red bird", seed=3), model.generate("a red bird", seed=3))
 
 

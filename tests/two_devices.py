@@ -1,0 +1,65 @@
+"""Trains once on one device and once on two, and fails unless they agree: what `test_distribution.py` runs.
+
+Logical devices have to be there before TensorFlow starts, so this is a process of its own.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ssagan_tf import SSAGAN
+from ssagan_tf.networks import Discriminator, Generator, TextEncoder
+
+BATCH, STEPS = 4, 3
+random = np.random.default_rng(0)
+batch = {
+    "image": random.uniform(-1, 1, (BATCH, 8, 8, 3)).astype("float32"),
+    "caption": np.array([[1, 2, 3, 6], [4, 5, 2, 0], [6, 1, 0, 0], [3, 0, 0, 0]]),
+    "class_id": np.array([7, 9, 9, 1]),
+}
+
+
+@keras.saving.register_keras_serializable()
+class Colours(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.regions, self.code = keras.layers.Dense(6), keras.layers.Dense(6)
+        self(np.zeros((1, 8, 8, 3), "float32"))
+
+    def call(self, images, training=False):
+        return self.regions(images), self.code(tf.reduce_mean(images, [1, 2]))
+
+
+def train(strategy):
+    keras.utils.set_random_seed(1)
+    with strategy.scope():
+        encoders = TextEncoder(7, 6, 0.5, 5, name="t"), Colours()
+        model = SSAGAN(Generator(2, 8, 5, 6, 3, name="g"), Discriminator(2, 8, 6, name="d"), *encoders)
+        for block in [*model.generator.blocks, *model.discriminator.blocks]:
+            block.gate.assign(1.0)
+        # Where a gradient is zero but for rounding Adam steps by its sign; plain steps are the honest comparison.
+        model.compile(*(keras.optimizers.SGD(0.05) for _ in range(3)))
+    told = []
+    keep = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: told.append(dict(logs)))
+    data = tf.data.Dataset.from_tensors(batch).repeat()
+    model.fit(data, steps_per_epoch=STEPS, callbacks=[keep], verbose=0, shuffle=False)
+    parts = model.generator, model.discriminator, model.text_encoder, model.image_encoder
+    return told, [(v.path, v.numpy()) for part in parts for v in part.variables if "seed" not in v.path]
+
+
+def compare():
+    one_logs, one = train(tf.distribute.get_strategy())
+    two_logs, two = train(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+    for step, (a, b) in enumerate(zip(one_logs, two_logs, strict=True)):
+        for name in a:
+            assert float(a[name]) != 0
+            np.testing.assert_allclose(float(b[name]), float(a[name]), rtol=1e-4, atol=1e-5, err_msg=f"{name} {step}")
+    for (name, a), (_, b) in zip(one, two, strict=True):
+        np.testing.assert_allclose(b, a, atol=1e-4, err_msg=name)
+
+
+if __name__ == "__main__":
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    compare()
+    print("EQUAL")
