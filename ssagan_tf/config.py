@@ -215,7 +215,7 @@ SMALL = Config(
     train=TrainConfig(
         steps=2500,
         batch_size=16,
-        pretraining_steps=300,
+        pretraining_steps=1500,
         pretraining_batch_size=32,
         generator_rate=4e-4,
         ema_pictures=500,
@@ -228,7 +228,7 @@ PRESETS = {"published": PUBLISHED, "small": SMALL}
 _CHANGES = {
     ("published", "coco"): {"steps": 413_900},
     # Ten minutes on two cores.
-    ("small", "synthbirds"): {"steps": 420, "sample_every": 50},
+    ("small", "synthbirds"): {"pretraining_steps": 300, "steps": 420, "sample_every": 50},
 }
 
 
