@@ -10,6 +10,7 @@ if __name__ == "__main__":
 """
 
 import contextlib
+import inspect
 import os
 import re
 import shlex
@@ -119,8 +120,8 @@ def _full_stop(error: flags.Error) -> str:
 
 def _help() -> str:
     shown = flags.FLAGS.get_key_flags_for_module(sys.modules["__main__"])
-    doc = (sys.modules["__main__"].__doc__ or "").strip()
-    return "\n".join([doc, "", "Flags:", *map(_flag_help, shown)])
+    doc = inspect.getdoc(sys.modules["__main__"]) or ""
+    return "\n".join([doc.strip(), "", "Flags:", *map(_flag_help, shown)])
 
 
 def _flag_help(flag: flags.Flag) -> str:

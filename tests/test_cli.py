@@ -11,6 +11,8 @@ import pytest
 SCRIPT = '''"""Does what the tests ask of it.
 
     python script.py --do=nothing
+
+The tests read this.
 """
 import os
 import sys
@@ -128,6 +130,8 @@ def test_help_shows_the_docstring_and_the_scripts_own_flags(script, flag):
         "Does what the tests ask of it.",
         "",
         "    python script.py --do=nothing",
+        "",
+        "The tests read this.",
         "",
         "Flags:",
         "  --do=nothing|level|refuse|usage|fail|wait|three",
