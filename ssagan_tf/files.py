@@ -66,6 +66,12 @@ def write_atomically(path: str | os.PathLike, content: bytes | str) -> None:
             aside.unlink(missing_ok=True)
 
 
+def append(path: str | os.PathLike, text: str) -> None:
+    """Adds text to the end of a file. Raises UserError as `write_atomically`."""
+    with _reporting(pathlib.Path(path)), open(path, "a", encoding="utf-8") as file:
+        file.write(text)
+
+
 @contextlib.contextmanager
 def folder_written_atomically(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Gives a folder to fill beside `path`, which becomes `path` at the end, or vanishes on an error.

@@ -35,8 +35,18 @@ def named_variables(prefix: str, variables: list[keras.Variable]) -> dict[str, k
 
 
 def write_state(path: str | os.PathLike, named: Mapping[str, keras.Variable], notes: dict[str, str] | None = None):
-    """Writes variables' values atomically. Raises UserError if the disk is full or read-only."""
+    """Writes variables' values atomically.
+
+    Raises:
+        UserError: a value is not finite, the disk is full or read-only.
+    """
     state = {name: np.asarray(variable.numpy(), order="C") for name, variable in named.items()}
+    wrong = [name for name, value in state.items() if not np.isfinite(value).all()]
+    if wrong:
+        raise UserError(
+            f"Training has diverged: weights are not finite. Received: {wrong[0]}. "
+            "Go on from the last checkpoint with --resume, or start anew with another --seed."
+        )
     files.write_atomically(path, safetensors.numpy.save(state, notes))
 
 

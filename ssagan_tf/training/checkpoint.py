@@ -51,7 +51,7 @@ def save(folder: pathlib.Path, step: int, named: Mapping[str, keras.Variable], k
     """Writes `folder/step-...` aside and renames it, then removes all but the newest `keep`.
 
     Raises:
-        UserError: the disk is full or read-only; earlier checkpoints stay.
+        UserError: training has diverged, the disk is full or read-only; earlier checkpoints stay.
     """
     target = folder / f"step-{step:08d}"
     if target.exists():
@@ -60,7 +60,8 @@ def save(folder: pathlib.Path, step: int, named: Mapping[str, keras.Variable], k
         saving.write_state(aside / _STATE, named)
         note = {"step": step, "sha256": files.sha256(aside / _STATE)}
         files.write_atomically(aside / _NOTE, json.dumps(note) + "\n")
-    for old in _folders(folder)[keep:]:
+    # Later ones are damaged, or this would not be where the run is: they must not crowd out good ones.
+    for old in [each for each in _folders(folder) if each.name <= target.name][keep:]:
         shutil.rmtree(old)
 
 
@@ -74,7 +75,7 @@ def newest(folder: pathlib.Path) -> Checkpoint | None:
     for each in found:
         try:
             return _read(each)
-        except (UserError, OSError, ValueError, KeyError) as error:
+        except (UserError, OSError, ValueError, KeyError, TypeError) as error:
             logging.warning("The checkpoint %s is damaged and passed over: %s", each, error)
     if found:
         raise UserError(f"All checkpoints are damaged. Received: {folder}. Restore one, or train anew.")

@@ -62,9 +62,8 @@ class Run:
         return Vocabulary.load(self.folder / VOCABULARY_FILE)
 
     def log(self, line: dict[str, float]) -> None:
-        """Adds a line to `log.jsonl`."""
-        with open(self._log, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        """Adds a line to `log.jsonl`. Raises UserError if it cannot be written."""
+        files.append(self._log, json.dumps(line) + "\n")
 
 
 def load_model(path: str | os.PathLike) -> SSAGAN:

@@ -86,6 +86,8 @@ def resolve(dataset: str, preset_name: str | None, out: str | os.PathLike | None
     Raises:
         UserError: a folder that is in use and not to be resumed, or flags that make it another run.
     """
+    if resume and out is None:
+        raise UserError("Nothing to resume. Received: --resume without --out. Name the run folder with --out.")
     folder = pathlib.Path(out or f"runs/{dataset}-{time.strftime('%Y%m%d-%H%M%S')}")
     run = Run(folder)
     if not (resume and run.begun()):
@@ -127,6 +129,7 @@ def train(run: Run, config: Config) -> Outcome:
     Raises:
         UserError: anything wrong with data, folder or a diverged training; what was saved stays.
     """
+    keras.utils.set_random_seed(config.train.seed % 2**32)
     data = open_data(config, run)
     vocabulary = run.vocabulary() if run.begun() else vocabulary_of(data)
     strategy = _strategy()
