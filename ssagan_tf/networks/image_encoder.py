@@ -195,8 +195,7 @@ class ImageEncoder(keras.Model):
 
         # === Layers ===
         self.units = {
-            name: ConvUnit(*unit[1:], name=name.replace(".", "_"), dtype=policy, trainable=False)
-            for name, unit in _all_units()
+            name: ConvUnit(*unit[1:], name=name.replace(".", "_"), dtype=policy) for name, unit in _all_units()
         }
         start = keras.initializers.RandomUniform(-_HEAD_RANGE, _HEAD_RANGE)
         self.region_head = keras.layers.Conv2D(
@@ -218,6 +217,8 @@ class ImageEncoder(keras.Model):
             if name == _REGION_BLOCK:
                 self.region_head.build((None, None, None, channels))
         self.code_head.build((None, channels))
+        for unit in self.units.values():
+            unit.trainable = False
         self.built = True
 
     def _build_branch(self, stages, prefix: str, channels: int) -> int:
