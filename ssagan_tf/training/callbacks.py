@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+import sys
 import time
 from collections.abc import Sequence
 
@@ -18,6 +19,7 @@ from ssagan_tf.training import checkpoint
 from ssagan_tf.training.run import Run
 
 _LOG_EVERY = 10  # iterations, whose mean is logged
+_SHOW_EVERY = 50  # iterations between lines where there is no terminal
 _SHEET_SEEDS = 4
 
 
@@ -71,9 +73,11 @@ class Progress(keras.callbacks.Callback):
         super().__init__()
         self.step = first_step
         self._run = run
+        self._steps = steps
         self._batch_size = batch_size
-        self._bar = keras.utils.Progbar(steps, unit_name="step", stateful_metrics=None)
         self._first_step = first_step
+        # Rewritten in place, which a file or a pipe cannot do: there, a line now and then.
+        self._bar = keras.utils.Progbar(steps - first_step, unit_name="step") if sys.stdout.isatty() else None
         self._gathered: list[dict[str, float]] = []
         self._writer = tf.summary.create_file_writer(str(run.tensorboard))
         self._started = time.monotonic()
@@ -91,10 +95,20 @@ class Progress(keras.callbacks.Callback):
                 "Go on from the last checkpoint with --resume, or start anew with another --seed."
             )
         self._gathered.append(values)
-        shown = [(name, value) for name, value in values.items() if value or not name.startswith("damsm")]
-        self._bar.update(self.step, shown)
+        self._show(values)
         if len(self._gathered) == _LOG_EVERY:
             self._write()
+
+    def _show(self, values: dict[str, float]):
+        values = {name: value for name, value in values.items() if value or not name.startswith("damsm")}
+        done = self.step - self._first_step
+        if self._bar is not None:
+            self._bar.stateful_metrics = set(values)  # the newest, not their mean
+            self._bar.update(done, list(values.items()))
+        elif self.step % _SHOW_EVERY == 0 or self.step == self._steps:
+            pace = (time.monotonic() - self._started) / done
+            losses = "  ".join(f"{name} {value:.3g}" for name, value in values.items())
+            print(f"{self.step:,}/{self._steps:,}  {pace:.2f} s/step  {losses}", flush=True)
 
     def _write(self):
         means = {name: float(np.mean([each[name] for each in self._gathered])) for name in self._gathered[0]}

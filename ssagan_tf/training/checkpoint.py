@@ -63,6 +63,8 @@ def save(folder: pathlib.Path, step: int, named: Mapping[str, keras.Variable], k
     # Later ones are damaged, or this would not be where the run is: they must not crowd out good ones.
     for old in [each for each in _folders(folder) if each.name <= target.name][keep:]:
         shutil.rmtree(old)
+    for begun in folder.glob(".step-*"):  # by a run that was killed
+        shutil.rmtree(begun)
 
 
 def newest(folder: pathlib.Path) -> Checkpoint | None:

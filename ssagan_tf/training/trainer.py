@@ -6,6 +6,7 @@ import dataclasses
 import os
 import pathlib
 import signal
+import sys
 import time
 
 import keras
@@ -216,7 +217,7 @@ def _pretrain(model: SSAGAN, data: Prepared | Source, config: Config) -> None:
     batches = training_batches(
         data, model.caption_encoder, config.override(batch_size=config.train.pretraining_batch_size)
     )
-    _fit(damsm, batches, steps, [], verbose=1)
+    _fit(damsm, batches, steps, [], verbose=1 if sys.stdout.isatty() else 2)
 
 
 def _fit(model: keras.Model, batches: tf.data.Dataset, steps: int, callbacks: list, verbose: int = 0) -> None:
