@@ -1,0 +1,43 @@
+"""A run that takes seconds: twelve pictures of noise, the smallest networks."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ssagan_tf.config import Config
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """A folder of one's own pictures, raw."""
+    folder = tmp_path_factory.mktemp("pictures")
+    random, rows = np.random.default_rng(0), []
+    for number in range(12):
+        Image.fromarray(random.integers(0, 256, (12, 14, 3), np.uint8)).save(folder / f"{number}.png")
+        rows.append({"file_name": f"{number}.png", "captions": [f"picture {number}", "noise of many dots"]})
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(pictures):
+    """The configuration: six steps at 8 pixels, an average, a frozen text encoder."""
+    config = Config().override(
+        dataset="folder",
+        data_dir=str(pictures),
+        image_size=8,
+        base_filters=1,
+        batch_size=2,
+        steps=6,
+        checkpoint_every=2,
+        sample_every=3,
+        keep=3,
+        ema_pictures=8,
+        seed=5,
+        text_training="frozen",
+    )
+    sizes = {"noise_dim": 5, "sentence_dim": 6, "mask_filters": 3, "embedding_dim": 5, "image_encoder": None}
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, **sizes))
