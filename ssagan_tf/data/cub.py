@@ -169,7 +169,7 @@ class Cub:
                 f"captions.pickle says nothing without the order of pictures. Received: {self._root}. "
                 "Put train/filenames.pickle and test/filenames.pickle beside it, or remove it."
             )
-        return _read_captions_pickle(path)
+        return read_captions_pickle(path)
 
 
 def crop_box(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -251,7 +251,7 @@ def _file_names(path: pathlib.Path) -> list[str]:
     return keys
 
 
-def _read_captions_pickle(path: pathlib.Path) -> tuple[dict[str, list[str]], Vocabulary]:
+def read_captions_pickle(path: pathlib.Path) -> tuple[dict[str, list[str]], Vocabulary]:
     """Captions of each split as text, and the vocabulary with the published ids."""
     try:
         train, test, word_of, _ = restricted_pickle.load(path)

@@ -70,12 +70,16 @@ _NAMES = {
 }
 
 
-# The machine written in Python: the one in C sets memory aside for any memo index that a pickle claims to use.
-class _Machine(pickle._Unpickler):
+# Python's own: the one in C sets memory aside for any memo index that a pickle claims to use.
+class Machine(pickle._Unpickler):
+    """The small machine; `names` are those that a pickle may ask for, with what is answered."""
+
+    names = _NAMES
+
     def find_class(self, module: str, name: str) -> object:
-        if (module, name) not in _NAMES:
+        if (module, name) not in self.names:
             raise pickle.UnpicklingError(f"the name {module}.{name}")
-        return _NAMES[module, name]
+        return self.names[module, name]
 
     def load_build(self) -> None:
         state = self.stack.pop()
@@ -102,7 +106,7 @@ def load(path: str | os.PathLike) -> list | dict | tuple | str | int | float:
     path = pathlib.Path(path)
     data = read_bytes(path, MAX_BYTES)
     try:
-        value = _Machine(io.BytesIO(data), encoding="latin1").load()
+        value = Machine(io.BytesIO(data), encoding="latin1").load()
         _check_plain(value)
     except pickle.UnpicklingError as error:
         raise _refusal(path, f"holds {error}") from error
