@@ -18,7 +18,7 @@ class ModelConfig:
     """The networks; see `Generator`, `Discriminator`, `TextEncoder` and `SSAGAN` for what most of it means.
 
     Attributes:
-        image_encoder: "compact", or None: no DAMSM loss.
+        image_encoder: "compact", "inception" as published (its weights are converted ones), or None: no DAMSM loss.
         initial_gate: where the residual gates start: 0 as published; 1 opens them at once, for short trainings.
     """
 
@@ -143,9 +143,10 @@ class Config:
         size = self.model.image_size
         if size & (size - 1):
             raise UserError(f"image_size must be a power of two. Received: {where}{size}. Use 64, 128 or 256.")
-        if self.model.image_encoder not in (None, "compact"):
+        if self.model.image_encoder not in (None, "compact", "inception"):
             raise UserError(
-                f"No such image_encoder. Received: {where}{self.model.image_encoder!r}. Use 'compact', or null."
+                f"No such image_encoder. Received: {where}{self.model.image_encoder!r}. "
+                "Use 'compact', 'inception' or null."
             )
 
 

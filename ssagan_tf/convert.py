@@ -112,6 +112,11 @@ def without_prefix(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name.removeprefix(PREFIX) if prefixed else name: value for name, value in state.items()}
 
 
+def is_published(model: object) -> bool:
+    """Whether it is a network that the published code has, too."""
+    return isinstance(model, tuple(_ENTRIES))
+
+
 def places(model: Network) -> dict[str, Place]:
     """Published name -> where that tensor lives in the network, in the published order."""
     for kind, entries in _ENTRIES.items():

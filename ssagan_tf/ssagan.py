@@ -15,7 +15,7 @@ from absl import logging
 from ssagan_tf import distribution, files, losses, noise, saving
 from ssagan_tf.config import Config, ModelConfig
 from ssagan_tf.errors import UserError
-from ssagan_tf.networks import CompactImageEncoder, Discriminator, Generator, TextEncoder
+from ssagan_tf.networks import CompactImageEncoder, Discriminator, Generator, ImageEncoder, TextEncoder
 from ssagan_tf.networks.layers import at_least_float32, register
 from ssagan_tf.optimizers import published_optimizers
 from ssagan_tf.pictures import to_uint8
@@ -131,6 +131,8 @@ class SSAGAN(keras.Model):
         image_encoder = None
         if config.image_encoder == "compact":
             image_encoder = CompactImageEncoder(config.sentence_dim, config.image_size, name="image_encoder")
+        elif config.image_encoder == "inception":
+            image_encoder = ImageEncoder(config.sentence_dim, name="image_encoder")
         return cls(
             generator,
             discriminator,

@@ -1,0 +1,66 @@
+"""Converts weights of the published PyTorch code into a model folder, and back.
+
+    python scripts/convert_weights.py --generator=netG_550.pth --text_encoder=text_encoder200.pth \\
+        --captions_pickle=captions.pickle --out=models/birds
+    python scripts/convert_weights.py --generator=netG_550.pth --discriminator=netD_550.pth \\
+        --text_encoder=text_encoder200.pth --image_encoder=image_encoder200.pth \\
+        --captions_pickle=captions.pickle --out=models/birds                        # also to go on with training
+    python scripts/convert_weights.py --to_published --model=models/birds --out=checkpoints
+
+Image size, widths and vocabulary size are found from the tensors. A .pth file is read without PyTorch, and nothing in
+it is run: one that holds anything other than tensors is refused. What was written is read back and compared.
+Writing .pth needs PyTorch (pip install 'ssagan_tf[torch]'); --format=safetensors does not.
+"""
+
+from absl import app, flags
+
+from ssagan_tf import cli
+
+_FORMATS = ("pth", "safetensors")
+
+_PARTS = {
+    "generator": flags.DEFINE_string("generator", None, "The generator's checkpoint, netG_*.pth."),
+    "discriminator": flags.DEFINE_string("discriminator", None, "The discriminator's, to go on with training."),
+    "text_encoder": flags.DEFINE_string("text_encoder", None, "The text encoder's that the generator learned with."),
+    "image_encoder": flags.DEFINE_string("image_encoder", None, "The image encoder's, to go on with training."),
+}
+_CAPTIONS = flags.DEFINE_string("captions_pickle", None, "captions.pickle that the text encoder was trained with.")
+_TO_PUBLISHED = flags.DEFINE_bool("to_published", False, "From --model to checkpoints in the folder --out.")
+_MODEL = flags.DEFINE_string("model", None, "With --to_published: model folder, or run folder.")
+_FORMAT = flags.DEFINE_enum("format", "pth", _FORMATS, "With --to_published: of the checkpoints.")
+_OUT = flags.DEFINE_string("out", None, "Folder to write, which must not exist yet.", required=True)
+
+
+def main(_) -> None:
+    checkpoints = {part: flag.value for part, flag in _PARTS.items() if flag.value is not None}
+    _check_flags(checkpoints)
+    # TensorFlow takes seconds to start: not before the flags are known to be right.
+    cli.start_tensorflow()
+    from ssagan_tf import published
+
+    if _TO_PUBLISHED.value:
+        rows = published.to_published(_MODEL.value, _OUT.value, _FORMAT.value)
+    else:
+        rows = published.to_model_folder(_OUT.value, _CAPTIONS.value, checkpoints)
+    cli.say(published.table(rows))
+    cli.say(f"Wrote {_OUT.value}")
+
+
+def _check_flags(checkpoints: dict[str, str]) -> None:
+    if _TO_PUBLISHED.value:
+        wrong = [*checkpoints, *(["captions_pickle"] if _CAPTIONS.value else [])]
+        if _MODEL.value is None or wrong:
+            raise app.UsageError("--to_published takes --model and --out, and no checkpoints.")
+        return
+    given = {*checkpoints, *(["captions_pickle"] if _CAPTIONS.value else [])}
+    missing = [name for name in ("generator", "text_encoder", "captions_pickle") if name not in given]
+    if missing or _MODEL.value is not None:
+        raise app.UsageError(
+            f"Missing: {' and '.join(f'--{name}' for name in missing)}."
+            if missing
+            else "--model goes with --to_published alone."
+        )
+
+
+if __name__ == "__main__":
+    cli.run(main)
