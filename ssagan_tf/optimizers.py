@@ -24,8 +24,8 @@ class Adam(keras.optimizers.Adam):
         first, second = self._momentums[index], self._velocities[index]
         self.assign(first, first * self.beta_1 + gradient * (1.0 - self.beta_1))
         self.assign(second, second * self.beta_2 + tf.square(gradient) * (1.0 - self.beta_2))
-        mean = first / (1.0 - tf.pow(tf.cast(self.beta_1, step.dtype), step))
-        variance = second / (1.0 - tf.pow(tf.cast(self.beta_2, step.dtype), step))
+        mean = first / (1.0 - tf.pow(tf.constant(self.beta_1, step.dtype), step))
+        variance = second / (1.0 - tf.pow(tf.constant(self.beta_2, step.dtype), step))
         self.assign_sub(variable, rate * mean / (tf.sqrt(variance) + self.epsilon))
 
 
