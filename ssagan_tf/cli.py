@@ -11,6 +11,7 @@ if __name__ == "__main__":
 
 import contextlib
 import inspect
+import logging as stdlib_logging
 import os
 import re
 import shlex
@@ -20,7 +21,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from ssagan_tf.errors import UserError
 
@@ -43,7 +44,16 @@ def run(main: Callable[[list[str]], int | None]) -> NoReturn:
         main: takes what is left of the command line, which is the script's name alone: other words are refused.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read by TensorFlow when it is imported
+    logging.get_absl_handler().setFormatter(_Plain())
     app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
+
+
+class _Plain(stdlib_logging.Formatter):
+    """What is logged, without time and place: "warning: ..."."""
+
+    def format(self, record: stdlib_logging.LogRecord) -> str:
+        level = "" if record.levelno == stdlib_logging.INFO else f"{record.levelname.lower()}: "
+        return level + super().format(record)
 
 
 def say(message: str) -> None:
