@@ -3,6 +3,7 @@
 import importlib
 
 _HOMES = {
+    "DAMSM": "ssagan_tf.damsm",
     "SSAGAN": "ssagan_tf.ssagan",
     "Vocabulary": "ssagan_tf.text.vocabulary",
     "UserError": "ssagan_tf.errors",
