@@ -17,7 +17,7 @@ from ssagan_tf.data.source import DRAWN, Source, resize_short_side, working_size
 from ssagan_tf.text.captions import CaptionEncoder
 from ssagan_tf.text.vocabulary import Vocabulary
 
-_SHUFFLE_BUFFER = 1024  # encoded pictures; the shards are mixed already
+_SHUFFLED_TOGETHER = 1024  # encoded pictures; the shards are mixed already
 _SHARDS_AT_ONCE = 4
 _VOCABULARY_EXAMPLES = 2000  # of a source that draws: its few words are all in them
 
@@ -77,7 +77,7 @@ def _from_source(source: Source, split: str, config: Config, first: int) -> tf.d
 
 
 def _from_records(prepared: Prepared, split: str, config: Config, first: int) -> tf.data.Dataset:
-    """Shards in an order of each pass, read several at a time, shuffled within a buffer."""
+    """Shards in an order of each pass, read several at a time, shuffled in chunks."""
     shards = tf.constant(prepared.files(split))
     count, seed = prepared.examples(split), config.train.seed
 
@@ -85,8 +85,12 @@ def _from_records(prepared: Prepared, split: str, config: Config, first: int) ->
         pass_seed = tf.stack([tf.constant(seed, tf.int64), number])
         paths = tf.data.Dataset.from_tensor_slices(tf.random.experimental.stateless_shuffle(shards, pass_seed))
         records = paths.interleave(tf.data.TFRecordDataset, cycle_length=_SHARDS_AT_ONCE)
-        draw = tf.random.stateless_uniform([], pass_seed, 0, tf.int64.max, tf.int64)
-        return records.shuffle(_SHUFFLE_BUFFER, seed=draw)
+
+        # Not `shuffle`: its seed cannot be a tensor once a program has set a global one.
+        def shuffled(number, chunk):
+            return tf.random.experimental.stateless_shuffle(chunk, tf.random.fold_in(pass_seed, number))
+
+        return records.batch(_SHUFFLED_TOGETHER).enumerate().map(shuffled).unbatch()
 
     passes = tf.data.Dataset.range(first // count, tf.int64.max).flat_map(one_pass)
     # Passing over still encoded records is cheap.

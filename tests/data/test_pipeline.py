@@ -101,7 +101,7 @@ def test_black_is_minus_1_and_white_is_1(encoder):
 
 def test_the_same_seed_gives_the_same_batches_and_another_one_others(data, encoder, batches):
     # A seed that was set elsewhere does not matter.
-    tf.random.set_seed(123)
+    tf.random.set_seed(0)
     assert same(take(data, encoder, CONFIG, 6), batches[:6])
     assert not same(take(data, encoder, CONFIG.override(seed=4), 6), batches[:6])
 
