@@ -66,10 +66,12 @@ def interpolate(
     """
     ends = [captions[0], captions[-1]]
     sentences = model.encode(ends)
-    noises = model.noise_of(seeds, truncation)
+    noises = model.noise_of(seeds)
     along = np.linspace(0.0, 1.0, frames, dtype=np.float32)[:, None]
     mixed = sentences[:1] * (1 - along) + sentences[1:] * along
-    return model.generate_from_embeddings(mixed, _along_sphere(noises[0], noises[1], along))
+    # Only now, because noise of length 0 has no direction.
+    factor = np.float32(1.0 if truncation is None else truncation)
+    return model.generate_from_embeddings(mixed, _along_sphere(noises[0], noises[1], along) * factor)
 
 
 def _along_sphere(start: np.ndarray, end: np.ndarray, along: np.ndarray) -> np.ndarray:

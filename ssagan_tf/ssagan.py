@@ -404,7 +404,15 @@ class SSAGAN(keras.Model):
         return self._draw(np.repeat(sentences, count, axis=0), self.noise_of(seeds, truncation))
 
     def noise_of(self, seeds: Sequence[int] | np.ndarray, truncation: float | None = None) -> np.ndarray:
-        """Noise of each seed, times `truncation` if it is given: float32 (B, noise_dim)."""
+        """Noise of each seed, times `truncation` if it is given: float32 (B, noise_dim).
+
+        Raises:
+            UserError: a seed of more than 64 bits.
+        """
+        try:
+            seeds = np.asarray(seeds, np.int64)
+        except OverflowError as error:
+            raise UserError(f"Seeds have 64 bits. Received: {list(seeds)}. Use smaller ones.") from error
         drawn = noise.normals(seeds, self.generator.noise_dim)
         return drawn if truncation is None else drawn * np.float32(truncation)
 
