@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ssagan_tf.data import records
 from ssagan_tf.data.source import SPLITS, Example, Source, decode_picture, some, working_size
 from ssagan_tf.errors import UserError
+from ssagan_tf.progress import Bar
 from ssagan_tf.text.tokenizer import tokenize
 
 MAX_WORDS = 18  # what the published model reads of a caption
@@ -60,7 +61,7 @@ def check_source(source: Source, progress: bool = False) -> Report:
             examples[split] = source.examples(split)
         except UserError as error:
             report.problems.append(str(error))
-    with records.Bar(sum(map(len, examples.values())), progress) as bar:
+    with Bar(sum(map(len, examples.values())), "picture", progress) as bar:
         seen = list(_look(examples, bar))
     _judge(source.name, seen, report)
     return report
@@ -80,7 +81,7 @@ def check_prepared(folder: str | os.PathLike, progress: bool = False) -> Report:
             f"Shards are not as they were written ({len(damaged):,}). Found: {some(damaged)}. "
             "Delete them and run prepare_data.py as before: it writes only what is missing."
         )
-    with records.Bar(sum(map(prepared.examples, SPLITS)), progress) as bar:
+    with Bar(sum(map(prepared.examples, SPLITS)), "picture", progress) as bar:
         seen = list(_look_at_records(prepared, set(damaged), bar))
     _judge(prepared.name, seen, report)
     _check_sizes(prepared, seen, report)

@@ -30,6 +30,7 @@ from ssagan_tf.data.source import (
     working_size,
 )
 from ssagan_tf.errors import UserError
+from ssagan_tf.progress import Bar
 from ssagan_tf.text.vocabulary import Vocabulary
 
 FORMAT = 1
@@ -183,7 +184,7 @@ def prepare(
 
     _write_state(dataclasses.replace(wanted, shards=tuple(whole.values())), UNFINISHED)
     broken: list[str] = []
-    with Bar(sum(len(plan[file][1]) for file in missing), progress) as bar:
+    with Bar(sum(len(plan[file][1]) for file in missing), "picture", progress) as bar:
         for file in missing:
             short_side = working_size(source.name, image_size)
             shard, problems = _write_shard(out / file, *plan[file], short_side, skip_broken, bar)
@@ -244,29 +245,6 @@ def _fingerprint(examples: dict[str, list[Example]]) -> str:
         for example in listed:
             digest.update(json.dumps([split, example.key, example.captions, example.class_id]).encode())
     return digest.hexdigest()
-
-
-class Bar:
-    """A progress bar of pictures, or nothing if not `shown`; leaves its line in the end, whatever happened."""
-
-    def __init__(self, pictures: int, shown: bool):
-        self._left, self._bar = pictures, None
-        if shown and pictures:
-            import keras
-
-            self._bar = keras.utils.Progbar(pictures, unit_name="picture")
-
-    def step(self) -> None:
-        self._left -= 1
-        if self._bar:
-            self._bar.add(1)
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *_) -> None:
-        if self._bar and self._left:
-            print()
 
 
 def _write_shard(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import signal
-import sys
 import time
 from collections.abc import Sequence
 
@@ -15,11 +14,11 @@ import tensorflow as tf
 from ssagan_tf import noise, pictures
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Generator
+from ssagan_tf.progress import Bar
 from ssagan_tf.training import checkpoint
 from ssagan_tf.training.run import Run
 
 _LOG_EVERY = 10  # iterations, whose mean is logged
-_SHOW_EVERY = 50  # iterations between lines where there is no terminal
 _SHEET_SEEDS = 4
 
 
@@ -73,11 +72,8 @@ class Progress(keras.callbacks.Callback):
         super().__init__()
         self.step = first_step
         self._run = run
-        self._steps = steps
         self._batch_size = batch_size
-        self._first_step = first_step
-        # Rewritten in place, which a file or a pipe cannot do: there, a line now and then.
-        self._bar = keras.utils.Progbar(steps - first_step, unit_name="step") if sys.stdout.isatty() else None
+        self._bar = Bar(steps - first_step)
         self._gathered: list[dict[str, float]] = []
         self._writer = tf.summary.create_file_writer(str(run.tensorboard))
         self._started = time.monotonic()
@@ -95,20 +91,9 @@ class Progress(keras.callbacks.Callback):
                 "Go on from the last checkpoint with --resume, or start anew with another --seed."
             )
         self._gathered.append(values)
-        self._show(values)
+        self._bar.step(_without_idle_damsm(values))
         if len(self._gathered) == _LOG_EVERY:
             self._write()
-
-    def _show(self, values: dict[str, float]):
-        values = {name: value for name, value in values.items() if value or not name.startswith("damsm")}
-        done = self.step - self._first_step
-        if self._bar is not None:
-            self._bar.stateful_metrics = set(values)  # the newest, not their mean
-            self._bar.update(done, list(values.items()))
-        elif self.step % _SHOW_EVERY == 0 or self.step == self._steps:
-            pace = (time.monotonic() - self._started) / done
-            losses = "  ".join(f"{name} {value:.3g}" for name, value in values.items())
-            print(f"{self.step:,}/{self._steps:,}  {pace:.2f} s/step  {losses}", flush=True)
 
     def _write(self):
         means = {name: float(np.mean([each[name] for each in self._gathered])) for name in self._gathered[0]}
@@ -124,6 +109,25 @@ class Progress(keras.callbacks.Callback):
         if self._gathered:
             self._write()
         self._writer.close()
+
+
+def _without_idle_damsm(values: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value or not name.startswith("damsm")}
+
+
+class Pretraining(keras.callbacks.Callback):
+    """A bar with the losses of DAMSM.
+
+    Args:
+        steps: iterations in all.
+    """
+
+    def __init__(self, steps: int):
+        super().__init__()
+        self._bar = Bar(steps)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._bar.step({name: float(value) for name, value in logs.items()})
 
 
 class SampleSheets(keras.callbacks.Callback):

@@ -6,7 +6,6 @@ import dataclasses
 import os
 import pathlib
 import signal
-import sys
 import time
 
 import keras
@@ -25,7 +24,7 @@ from ssagan_tf.errors import UserError
 from ssagan_tf.optimizers import adam
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.training import checkpoint
-from ssagan_tf.training.callbacks import AverageGenerator, Checkpoints, Progress, SampleSheets, StopGently
+from ssagan_tf.training.callbacks import AverageGenerator, Checkpoints, Pretraining, Progress, SampleSheets, StopGently
 from ssagan_tf.training.run import Run
 
 # What may change when a run is resumed; all else makes it another run.
@@ -217,13 +216,13 @@ def _pretrain(model: SSAGAN, data: Prepared | Source, config: Config) -> None:
     batches = training_batches(
         data, model.caption_encoder, config.override(batch_size=config.train.pretraining_batch_size)
     )
-    _fit(damsm, batches, steps, [], verbose=1 if sys.stdout.isatty() else 2)
+    _fit(damsm, batches, steps, [Pretraining(steps)])
 
 
-def _fit(model: keras.Model, batches: tf.data.Dataset, steps: int, callbacks: list, verbose: int = 0) -> None:
+def _fit(model: keras.Model, batches: tf.data.Dataset, steps: int, callbacks: list) -> None:
     try:
         # One epoch of all steps: passes over the data have no meaning for a stream that a step's number finds.
-        model.fit(batches, steps_per_epoch=steps, epochs=1, callbacks=callbacks, verbose=verbose, shuffle=False)
+        model.fit(batches, steps_per_epoch=steps, epochs=1, callbacks=callbacks, verbose=0, shuffle=False)
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
         if "record" not in error.message and "PNG" not in error.message:
             raise
