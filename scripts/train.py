@@ -23,6 +23,9 @@ _PRESET = flags.DEFINE_enum(
     "preset", None, list(PRESETS), "Settings to start from. [default: published with a GPU, small without]"
 )
 _STEPS = flags.DEFINE_integer("steps", None, "Iterations in all. [default: the preset's]", lower_bound=1)
+_PRETRAINING = flags.DEFINE_integer(
+    "pretraining_steps", None, "Iterations of DAMSM before, at most --steps; 0: none.", lower_bound=0
+)
 _BATCH = flags.DEFINE_integer("batch_size", None, "Pictures of an iteration, over all devices.", lower_bound=1)
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", None, "Height and width: 64, 128 or 256.", lower_bound=8)
 _FILTERS = flags.DEFINE_integer("base_filters", None, "Base width of both networks; 64 in the paper.", lower_bound=1)
@@ -44,6 +47,7 @@ def main(_) -> None:
         _RESUME.value,
         data_dir=_DATA_DIR.value,
         steps=_STEPS.value,
+        pretraining_steps=_PRETRAINING.value,
         batch_size=_BATCH.value,
         image_size=_IMAGE_SIZE.value,
         base_filters=_FILTERS.value,

@@ -60,7 +60,8 @@ class TrainConfig:
     Attributes:
         steps: iterations in all.
         batch_size: pictures of an iteration, over all devices.
-        pretraining_steps: iterations of DAMSM before, on text and image encoder alone, with `pretraining_batch_size`.
+        pretraining_steps: iterations of DAMSM before, on text and image encoder alone, with
+            `pretraining_batch_size`; never more than `steps`, so that a short trial is short.
         generator_rate, discriminator_rate, encoder_rate: learning rates of the Adams.
         ema_pictures: half-life, in pictures seen, of the generator's moving average; 0: none (published).
         checkpoint_every: iterations between checkpoints.

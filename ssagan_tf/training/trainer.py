@@ -207,7 +207,7 @@ def _restore(run: Run, model: SSAGAN, average: keras.Model | None) -> int | None
 
 def _pretrain(model: SSAGAN, data: Prepared | Source, config: Config) -> None:
     """DAMSM on both encoders: without it, a sentence would say next to nothing."""
-    steps = config.train.pretraining_steps
+    steps = min(config.train.pretraining_steps, config.train.steps)
     if model.image_encoder is None or not steps:
         return
     logging.info("First the text encoder learns which captions fit which pictures (DAMSM): %d iterations.", steps)
