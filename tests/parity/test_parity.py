@@ -1,0 +1,26 @@
+"""Every array that the published code computed in the reference cases, against ours."""
+
+import harness
+import pytest
+
+pytestmark = pytest.mark.skipif(not harness.FOLDER.is_dir(), reason="no reference cases beside the project")
+
+_SLOW = {"image_encoder", "train_step_nf8", "joint_step_nf8"}
+_CASES = [
+    pytest.param(name, dtype, marks=[pytest.mark.slow] if name in _SLOW else [], id=f"{name}-{dtype}")
+    for name in harness.CASES
+    for dtype in ("float64", "float32")
+]
+
+
+def test_no_case_is_left_out():
+    assert sorted(harness.CASES) == harness.reference().names()
+
+
+@pytest.mark.parametrize(("name", "dtype"), _CASES)
+def test_every_array_agrees_with_the_published_one(name, dtype):
+    rows = harness.compare(name, dtype)
+    wrong = {
+        row.key: f"{row.difference:.3g}, at most {row.bound:.3g}" for row in rows if not row.difference <= row.bound
+    }
+    assert not wrong
