@@ -55,8 +55,15 @@ class DAMSM(keras.Model):
         variables = self._variables()
         gradients = tape.gradient(share, variables)
         text = len(self.text_encoder.trainable_variables)
-        clipped, _ = tf.clip_by_global_norm(gradients[:text], _TEXT_NORM)
-        self.optimizer.apply([*clipped, *gradients[text:]], variables)
+        self.optimizer.apply([*_clipped(gradients[:text]), *gradients[text:]], variables)
         cosine = tf.matmul(tf.math.l2_normalize(sentence, -1), tf.math.l2_normalize(code, -1), transpose_b=True)
         hit = tf.argmax(cosine, -1, tf.int32) == tf.range(tf.shape(cosine)[0])
         return {"damsm_loss": loss, "found": tf.reduce_mean(tf.cast(hit, tf.float32))}
+
+
+def _clipped(gradients: list) -> list[tf.Tensor]:
+    """This replica's share of the global batch's gradients, clipped by their norm."""
+    # Made dense first: the norm of sparse rows would count each place of a word that occurs several times by itself.
+    whole = [distribution.sum_over_replicas(tf.convert_to_tensor(gradient)) for gradient in gradients]
+    clipped, _ = tf.clip_by_global_norm(whole, _TEXT_NORM)
+    return [gradient / distribution.replicas() for gradient in clipped]

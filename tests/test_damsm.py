@@ -47,7 +47,7 @@ def test_gradients_of_the_text_encoder_are_clipped_and_others_are_not(model):
         np.sqrt(sum(np.sum((v.numpy() - value) ** 2) for v, value in zip(part.trainable_variables, old, strict=True)))
         for part, old in zip((model.text_encoder, model.image_encoder), before, strict=True)
     ]
-    assert norms[0] <= 0.25 * 1.001
+    np.testing.assert_allclose(norms[0], 0.25, rtol=1e-3)  # "bird", word 5, occurs twice and counts with its sum
     assert norms[1] > 0.25
 
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ssagan_tf import SSAGAN
+from ssagan_tf import DAMSM, SSAGAN
 from ssagan_tf.networks import Discriminator, Generator, TextEncoder
 
 BATCH, STEPS = 4, 3
@@ -47,9 +47,20 @@ def train(strategy):
     return told, [(v.path, v.numpy()) for part in parts for v in part.variables if "seed" not in v.path]
 
 
-def compare():
+def pretrain(strategy):
+    keras.utils.set_random_seed(1)
+    with strategy.scope():
+        damsm = DAMSM(TextEncoder(7, 6, 0.0, 5, name="t"), Colours())
+        for variable in damsm.text_encoder.trainable_variables:
+            variable.assign(30.0 * variable)  # so that its gradients are clipped
+        damsm.compile(keras.optimizers.SGD(0.05))
+    history = damsm.fit(tf.data.Dataset.from_tensors(batch).repeat(), steps_per_epoch=STEPS, verbose=0, shuffle=False)
+    return [{"loss": history.history["damsm_loss"][-1]}], [(v.path, v.numpy()) for v in damsm.trainable_variables]
+
+
+def compare(train, two_devices):
     one_logs, one = train(tf.distribute.get_strategy())
-    two_logs, two = train(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+    two_logs, two = train(two_devices)
     for step, (a, b) in enumerate(zip(one_logs, two_logs, strict=True)):
         for name in a:
             assert float(a[name]) != 0
@@ -61,5 +72,7 @@ def compare():
 if __name__ == "__main__":
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    compare()
+    two_devices = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    compare(train, two_devices)
+    compare(pretrain, two_devices)
     print("EQUAL")
