@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shlex
 
 from ssagan_tf import files, saving
 from ssagan_tf.config import Config
@@ -50,7 +51,8 @@ class Run:
     def begin(self, config: Config, vocabulary: Vocabulary) -> None:
         """Writes what the run is; over an earlier configuration if it is resumed."""
         vocabulary.save(self.folder / VOCABULARY_FILE)
-        readme = _README.format(dataset=config.data.dataset, size=config.model.image_size, run=self.folder)
+        run = shlex.quote(str(self.folder))
+        readme = _README.format(dataset=config.data.dataset, size=config.model.image_size, run=run)
         files.write_atomically(self.folder / "README.md", readme)
         # Last, because it marks a folder that has begun.
         config.save(self.folder / CONFIG_FILE)

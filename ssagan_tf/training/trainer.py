@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import shlex
 import signal
 import time
 
@@ -53,6 +54,7 @@ class Outcome:
 def summary(outcome: Outcome, config: Config) -> str:
     """What was written and what to run next, in words."""
     run, dataset, step = outcome.run, config.data.dataset, outcome.step
+    folder = shlex.quote(str(run.folder))
     why = ""
     if outcome.signal is not None:
         why = f", stopped by {signal.Signals(outcome.signal).name}"
@@ -65,12 +67,14 @@ def summary(outcome: Outcome, config: Config) -> str:
   {run.samples}/masks-{step:08d}.png   where the text acts
   {run.checkpoints}   to go on from
 Next:
-  python scripts/sample.py --model={run.folder} --caption="..." --out=sheet.png
-  python scripts/train.py --dataset={dataset} --out={run.folder} --resume --steps={more}
-  tensorboard --logdir={run.folder}"""
+  python scripts/sample.py --model={folder} --caption="..." --out=sheet.png
+  python scripts/train.py --dataset={dataset} --out={folder} --resume --steps={more}
+  tensorboard --logdir={folder}"""
 
 
-def resolve(dataset: str, preset_name: str | None, out: str | os.PathLike | None, resume: bool, **flags) -> tuple:
+def resolve(
+    dataset: str, preset_name: str | None, out: str | os.PathLike | None, resume: bool, **flags
+) -> tuple[Run, Config]:
     """The run folder and the configuration: a preset, what flags override, and what a resumed run was.
 
     Args:
@@ -95,9 +99,12 @@ def resolve(dataset: str, preset_name: str | None, out: str | os.PathLike | None
             raise UserError(
                 f"The run folder is not empty. Received: {folder}. Choose another --out, or go on with --resume."
             )
+        if resume:
+            logging.warning("Nothing to resume in %s: a new run begins.", folder)
         return run, preset(preset_name or _default_preset(), dataset).override(**flags)
     was = run.config()
-    config = was.override(**{**flags, "dataset": dataset})
+    # A limit of time is that of one call, not of the run.
+    config = was.override(**{"max_minutes": 0.0, **{k: v for k, v in flags.items() if v is not None}}, dataset=dataset)
     different = [
         f"{field}={getattr(now, field)!r}, was {getattr(before, field)!r}"
         for now, before in zip(_parts(config), _parts(was), strict=True)
@@ -133,6 +140,11 @@ def train(run: Run, config: Config) -> Outcome:
     data = open_data(config, run)
     vocabulary = run.vocabulary() if run.begun() else vocabulary_of(data)
     strategy = _strategy()
+    if config.train.batch_size % strategy.num_replicas_in_sync:
+        raise UserError(
+            f"The batch does not come out even. Received: batch_size={config.train.batch_size} for "
+            f"{strategy.num_replicas_in_sync} devices. Use a multiple of them."
+        )
     with strategy.scope():
         model = SSAGAN.from_model_config(config.model, vocabulary, seed=config.train.seed)
         rates = (config.train.generator_rate, config.train.discriminator_rate, config.train.encoder_rate)
@@ -174,6 +186,11 @@ def open_data(config: Config, run: Run) -> Prepared | Source:
     if folder is None or not is_prepared(folder):
         source = open_source(dataset, folder, size)
         if dataset in DRAWN:
+            if folder is not None:
+                raise UserError(
+                    f"There is no prepared data. Received: {folder}. "
+                    f"Leave --data_dir out to have {dataset} drawn, or prepare it with prepare_data.py."
+                )
             return source
         into = run.folder / _DATA
         logging.info("Preparing %s into %s; prepare_data.py does this once for several runs.", folder, into)
@@ -211,11 +228,13 @@ def _pretrain(model: SSAGAN, data: Prepared | Source, config: Config) -> None:
     if model.image_encoder is None or not steps:
         return
     logging.info("First the text encoder learns which captions fit which pictures (DAMSM): %d iterations.", steps)
-    damsm = DAMSM(model.text_encoder, model.image_encoder)
-    damsm.compile()
-    batches = training_batches(
-        data, model.caption_encoder, config.override(batch_size=config.train.pretraining_batch_size)
-    )
+    strategy = model.distribute_strategy
+    with strategy.scope():
+        damsm = DAMSM(model.text_encoder, model.image_encoder)
+        damsm.compile()
+    batch_size = config.train.pretraining_batch_size
+    batch_size += -batch_size % strategy.num_replicas_in_sync  # the devices' shares are equal
+    batches = training_batches(data, model.caption_encoder, config.override(batch_size=batch_size))
     _fit(damsm, batches, steps, [Pretraining(steps)])
 
 
