@@ -12,6 +12,8 @@ and reports what the data set holds and what is wrong with it; its exit status i
     python scripts/prepare_data.py --source=data/birds_256 --check
 """
 
+import shlex
+
 from absl import app, flags
 
 from ssagan_tf import cli
@@ -70,7 +72,9 @@ def _prepare() -> int:
     cli.say(
         f"Written: {len(written)} shards." if written else "It was finished already and is whole: nothing was written."
     )
-    cli.say(f"Next: python scripts/train.py --dataset={prepared.name} --data_dir={prepared.folder}")
+    folder = shlex.quote(str(prepared.folder))
+    flags = f"--dataset={prepared.name} --data_dir={folder} --image_size={prepared.image_size}"
+    cli.say(f"Next: python scripts/train.py {flags}")
     return 0
 
 
