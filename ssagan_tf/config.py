@@ -244,6 +244,6 @@ def preset(name: str, dataset: str) -> Config:
         raise UserError(f"No such preset. Received: {name!r}. Use one of {', '.join(PRESETS)}.")
     config = PRESETS[name].override(dataset=dataset, **_CHANGES.get((name, dataset), {}))
     if dataset == "synthbirds":
-        # Drawn anew for every index: no need to vary them, and a mirrored bird would not face as its caption says.
+        # Drawn at just the right size, and another bird for every index: no need to vary them.
         config = config.override(random_crop=False, random_flip=False)
     return config

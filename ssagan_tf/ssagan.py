@@ -197,10 +197,10 @@ class SSAGAN(keras.Model):
 
     def compile(self, generator_optimizer=None, discriminator_optimizer=None, encoder_optimizer=None, **kwargs) -> None:
         """Sets an optimizer for each part; those not given are the published Adams (`published_optimizers`)."""
-        published = published_optimizers()
-        # The generator's is the model's `optimizer`, which Keras's own callbacks look at.
         if self.discriminator is None:
             raise UserError("The model is for sampling only. Received: discriminator=None. Give one to train it.")
+        published = published_optimizers()
+        # The generator's is the model's `optimizer`, which Keras's own callbacks look at.
         super().compile(optimizer=generator_optimizer or published["generator_optimizer"], **kwargs)
         self.discriminator_optimizer = discriminator_optimizer or published["discriminator_optimizer"]
         self.encoder_optimizer = encoder_optimizer or published["encoder_optimizer"]

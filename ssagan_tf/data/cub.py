@@ -260,7 +260,7 @@ def read_captions_pickle(path: pathlib.Path) -> tuple[dict[str, list[str]], Voca
             split: [" ".join(word_of[index] for index in caption) for caption in captions]
             for split, captions in zip(SPLITS, (train, test), strict=True)
         }
-        return texts, Vocabulary(words)
+        return texts, Vocabulary(words, str(path))
     except UserError:
         raise
     except (TypeError, ValueError, KeyError, IndexError) as error:

@@ -171,7 +171,7 @@ def clean_captions(texts: Sequence[str], where: str) -> tuple[str, ...]:
         if tokenize(caption):
             captions.append(caption)
     if not captions:
-        raise UserError(f"There is no caption with a word in it. Received: {where}. Write at least one caption.")
+        raise UserError(f"There is no caption with a word in it. Received: {where}. Write one with ASCII letters.")
     return tuple(captions)
 
 
