@@ -191,6 +191,7 @@ class ImageEncoder(keras.Model):
         super().__init__(**kwargs)
         if weights not in (None, "imagenet"):
             raise UserError(f"No such image encoder weights. Received: {weights!r}. Use None or 'imagenet'.")
+        inception = _keras_inception() if weights == "imagenet" else None
         policy = self.dtype_policy
 
         # === Layers ===
@@ -205,10 +206,10 @@ class ImageEncoder(keras.Model):
 
         # === Config ===
         self.embedding_dim = embedding_dim
-        self.count_padding = weights is None if count_padding is None else count_padding
+        self.count_padding = inception is None if count_padding is None else count_padding
         self.build()
-        if weights == "imagenet":
-            self.copy_from_keras(_keras_inception())
+        if inception is not None:
+            self.copy_from_keras(inception)
 
     def build(self, *_):
         channels = self._build_branch([*_STEM], "", 3)
