@@ -31,6 +31,7 @@ _MASKS = flags.DEFINE_bool("masks", False, "Also show the masks: where the text 
 _INTERPOLATE = flags.DEFINE_bool("interpolate", False, "Between two captions, or from --seed to --to_seed.")
 _TO_SEED = flags.DEFINE_integer("to_seed", None, "Seed at the end of an interpolation.")
 _FRAMES = flags.DEFINE_integer("frames", 9, "Pictures of an interpolation.", lower_bound=2, upper_bound=200)
+flags.register_validator("out", lambda out: out.lower().endswith(".png"), "must end in .png")
 
 
 def main(_) -> None:
