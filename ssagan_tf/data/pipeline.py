@@ -14,6 +14,7 @@ import tensorflow as tf
 from ssagan_tf.config import Config
 from ssagan_tf.data.records import CAPTIONS, IMAGE, LABEL, Prepared, features
 from ssagan_tf.data.source import DRAWN, Source, resize_short_side, working_size
+from ssagan_tf.errors import UserError
 from ssagan_tf.text.captions import CaptionEncoder
 from ssagan_tf.text.vocabulary import Vocabulary
 
@@ -37,7 +38,12 @@ def training_batches(
     Returns:
         Elements {"image": (B, S, S, 3) float32 in [-1, 1], "caption": (B, T) int64, "class_id": (B,) int64}, sorted by
         falling caption length within the batch, as published.
+
+    Raises:
+        UserError: the split is empty.
     """
+    if not _size(data, split):
+        raise UserError(f"There is no picture to read. Received: {data.name} without any in {split!r}. Add some.")
     batch_size, seed = config.train.batch_size, config.train.seed
     first = first_step * batch_size
     stream = _from_records if isinstance(data, Prepared) else _from_source
