@@ -356,7 +356,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(copy, tiny, tmp_path):
 def test_joint_training_with_pretraining_goes_on_the_same_after_a_break(tiny, tmp_path):
     model = dataclasses.replace(tiny.model, image_encoder="compact", text_training="damsm")
     config = dataclasses.replace(tiny, model=model).override(
-        image_size=16, pretraining_steps=3, pretraining_batch_size=3, steps=4
+        image_size=16, pretraining_steps=2, pretraining_batch_size=3, steps=4
     )
     whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
     trainer.train(whole, config)
