@@ -170,12 +170,21 @@ class SSAGAN(keras.Model):
         vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
         sampling_only = not (folder / TRAINING_FILE).is_file()
         model = cls.from_model_config(config.model, vocabulary, sampling_only)
-        parts = {WEIGHTS_FILE: model.sampling_variables()}
-        if not sampling_only:
-            parts[TRAINING_FILE] = model.training_variables()
-        for name, variables in parts.items():
-            saving.assign_state(variables, saving.read_state(folder / name), str(folder / name))
+        model.take_weights(folder)
         return model
+
+    def take_weights(self, folder: str | os.PathLike) -> None:
+        """Takes the weights of a model folder of the same sizes; those of training only if this model can train.
+
+        Raises:
+            UserError: something is missing, damaged or does not fit.
+        """
+        parts = {WEIGHTS_FILE: self.sampling_variables()}
+        if self.discriminator is not None:
+            parts[TRAINING_FILE] = self.training_variables()
+        for name, variables in parts.items():
+            path = pathlib.Path(folder) / name
+            saving.assign_state(variables, saving.read_state(path), str(path))
 
     def sampling_variables(self) -> dict[str, keras.Variable]:
         """Everything that sampling needs, by name."""

@@ -23,7 +23,7 @@ from ssagan_tf.data.source import DRAWN, Source
 from ssagan_tf.data.synthbirds import FIXED_CAPTIONS
 from ssagan_tf.errors import UserError
 from ssagan_tf.optimizers import adam
-from ssagan_tf.ssagan import SSAGAN
+from ssagan_tf.ssagan import SSAGAN, WEIGHTS_FILE
 from ssagan_tf.training import checkpoint
 from ssagan_tf.training.callbacks import AverageGenerator, Checkpoints, Pretraining, Progress, SampleSheets, StopGently
 from ssagan_tf.training.run import Run
@@ -214,10 +214,15 @@ def _strategy() -> tf.distribute.Strategy:
 
 
 def _restore(run: Run, model: SSAGAN, average: keras.Model | None) -> int | None:
-    """Reads the newest checkpoint and returns its iteration; None: there is none."""
+    """Reads the newest checkpoint, or the weights of a model folder, and returns the iteration; None: nothing yet."""
     found = checkpoint.newest(run.checkpoints)
-    if found is None:
+    if found is None and not (run.folder / WEIGHTS_FILE).is_file():
         return None
+    if found is None:
+        model.take_weights(run.folder)
+        if average is not None:
+            average.set_weights(model.generator.get_weights())
+        return 0
     saving.assign_state(checkpoint.variables(model, average), found.state, str(found.folder))
     return found.step
 
