@@ -19,6 +19,7 @@ def _model_folder(path, config, randomize, sampling_only=False):
     return model
 
 
+@pytest.mark.slow
 def test_resuming_a_model_folder_starts_with_its_weights_and_so_does_the_average(tiny, randomize, tmp_path):
     # Nothing is learned and the average hardly moves, so that what is saved is what training began with.
     still = tiny.override(generator_rate=0.0, discriminator_rate=0.0, ema_pictures=10**9, steps=1)
