@@ -15,8 +15,10 @@ Writing .pth needs PyTorch (pip install 'ssagan_tf[torch]'); --format=safetensor
 from absl import app, flags
 
 from ssagan_tf import cli
+from ssagan_tf.data import DATASETS
 
 _FORMATS = ("pth", "safetensors")
+_NEEDED = ("generator", "text_encoder", "captions_pickle")
 
 _PARTS = {
     "generator": flags.DEFINE_string("generator", None, "The generator's checkpoint, netG_*.pth."),
@@ -25,6 +27,7 @@ _PARTS = {
     "image_encoder": flags.DEFINE_string("image_encoder", None, "The image encoder's, to go on with training."),
 }
 _CAPTIONS = flags.DEFINE_string("captions_pickle", None, "captions.pickle that the text encoder was trained with.")
+_DATASET = flags.DEFINE_enum("dataset", "cub", DATASETS, "What the weights were trained on, for going on with it.")
 _TO_PUBLISHED = flags.DEFINE_bool("to_published", False, "From --model to checkpoints in the folder --out.")
 _MODEL = flags.DEFINE_string("model", None, "With --to_published: model folder, or run folder.")
 _FORMAT = flags.DEFINE_enum("format", "pth", _FORMATS, "With --to_published: of the checkpoints.")
@@ -41,25 +44,22 @@ def main(_) -> None:
     if _TO_PUBLISHED.value:
         rows = published.to_published(_MODEL.value, _OUT.value, _FORMAT.value)
     else:
-        rows = published.to_model_folder(_OUT.value, _CAPTIONS.value, checkpoints)
+        rows = published.to_model_folder(_OUT.value, _CAPTIONS.value, checkpoints, _DATASET.value)
     cli.say(published.table(rows))
     cli.say(f"Wrote {_OUT.value}")
 
 
 def _check_flags(checkpoints: dict[str, str]) -> None:
-    if _TO_PUBLISHED.value:
-        wrong = [*checkpoints, *(["captions_pickle"] if _CAPTIONS.value else [])]
-        if _MODEL.value is None or wrong:
-            raise app.UsageError("--to_published takes --model and --out, and no checkpoints.")
-        return
-    given = {*checkpoints, *(["captions_pickle"] if _CAPTIONS.value else [])}
-    missing = [name for name in ("generator", "text_encoder", "captions_pickle") if name not in given]
-    if missing or _MODEL.value is not None:
-        raise app.UsageError(
-            f"Missing: {' and '.join(f'--{name}' for name in missing)}."
-            if missing
-            else "--model goes with --to_published alone."
-        )
+    """Either direction has flags of its own."""
+    there = {**checkpoints, "captions_pickle": _CAPTIONS.value}
+    given = {name for name, value in {**there, "model": _MODEL.value}.items() if value is not None}
+    back = _TO_PUBLISHED.value
+    missing = [name for name in (["model"] if back else _NEEDED) if name not in given]
+    if missing:
+        raise app.UsageError(f"Missing: {' and '.join(f'--{name}' for name in missing)}.")
+    wrong = sorted(given - {"model"} if back else given & {"model"})
+    if wrong:
+        raise app.UsageError(f"--{wrong[0]} does not go {'with' if back else 'without'} --to_published.")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 import safetensors.numpy
 
 from ssagan_tf import convert, files, pth, saving
-from ssagan_tf.config import PUBLISHED, Config, ModelConfig
+from ssagan_tf.config import Config, ModelConfig, preset
 from ssagan_tf.data.cub import read_captions_pickle
 from ssagan_tf.errors import UserError
 from ssagan_tf.ssagan import SSAGAN
@@ -63,7 +63,10 @@ class Row:
 
 
 def to_model_folder(
-    out: str | os.PathLike, captions_pickle: str | os.PathLike, checkpoints: Mapping[str, str | os.PathLike]
+    out: str | os.PathLike,
+    captions_pickle: str | os.PathLike,
+    checkpoints: Mapping[str, str | os.PathLike],
+    dataset: str = "cub",
 ) -> list[Row]:
     """Published checkpoints into a model folder. Image size, widths and vocabulary size are found from the tensors.
 
@@ -71,6 +74,7 @@ def to_model_folder(
         out: the model folder; must not exist yet.
         captions_pickle: with the words of the ids that the text encoder was trained on.
         checkpoints: part -> .pth or .safetensors file; "generator" and "text_encoder" at least.
+        dataset: what the weights were trained on, for going on with it.
 
     Returns:
         One row for each part, checked by reading the folder back.
@@ -86,7 +90,8 @@ def to_model_folder(
         )
     states = {part: read_state(path, part) for part, path in checkpoints.items()}
     _, vocabulary = read_captions_pickle(pathlib.Path(captions_pickle))
-    config = Config(model_config(states), PUBLISHED.data, PUBLISHED.train)
+    settings = preset("published", dataset)
+    config = Config(model_config(states), settings.data, settings.train)
     config.check("the checkpoints: ")
     _check_vocabulary(vocabulary, states["text_encoder"], captions_pickle)
     model = SSAGAN.from_model_config(config.model, vocabulary, sampling_only="discriminator" not in states)

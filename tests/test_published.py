@@ -1,0 +1,194 @@
+"""Published checkpoints into model folders and back, as files."""
+
+import json
+import pathlib
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from ssagan_tf import SSAGAN, convert, published
+from ssagan_tf.errors import UserError
+from ssagan_tf.networks import Discriminator, Generator, ImageEncoder, TextEncoder
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+_REFERENCE = ROOT.parent / "shared" / "reference" / "pth"
+needs_reference = pytest.mark.skipif(not _REFERENCE.is_dir(), reason="no reference checkpoints beside the project")
+
+
+def _captions_pickle(path, words):
+    word_of = {0: "<end>", **{index: f"word{index}" for index in range(1, words)}}
+    id_of = {word: index for index, word in word_of.items()}
+    path.write_bytes(pickle.dumps([[[1, 2]], [[1]], word_of, id_of], protocol=2))
+    return path
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return {
+        "generator": Generator(2, 32, 5, 6, 3),
+        "discriminator": Discriminator(2, 32, 6),
+        "text_encoder": TextEncoder(9, 6, 0.5, 7),
+    }
+
+
+@pytest.fixture(scope="module")
+def files(networks, randomize, tmp_path_factory):
+    """A checkpoint of each part, as .safetensors, which any tool can write, with `module.` before the names."""
+    folder, paths = tmp_path_factory.mktemp("checkpoints"), {}
+    for name, network in networks.items():
+        state = convert.to_published_state(randomize(network))
+        state = {f"module.{key}": value for key, value in state.items()}
+        paths[name] = folder / f"{name}.safetensors"
+        paths[name].write_bytes(safetensors.numpy.save(state))
+    return paths
+
+
+@pytest.fixture
+def captions(tmp_path):
+    return _captions_pickle(tmp_path / "captions.pickle", 9)
+
+
+def test_sizes_are_found_from_the_tensors_and_the_folder_holds_the_weights(files, captions, networks, tmp_path):
+    rows = published.to_model_folder(tmp_path / "model", captions, files, "coco")
+    assert [(row.part, row.difference) for row in rows] == [(part, 0.0) for part in files]
+    assert rows[1].parameters == sum(int(np.prod(variable.shape)) for variable in networks["discriminator"].variables)
+    model = SSAGAN.from_preset(tmp_path / "model")
+    assert (model.generator.base_filters, model.generator.image_size, model.generator.noise_dim) == (2, 32, 5)
+    assert (model.generator.mask_filters, model.generator.sentence_dim) == (3, 6)
+    assert (model.text_encoder.vocabulary_size, model.text_encoder.embedding_dim) == (9, 7)
+    assert model.vocabulary.words[8] == "word8"
+    for name, network in networks.items():
+        assert all(map(np.array_equal, getattr(model, name).get_weights(), network.get_weights())), name
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["data"]["dataset"] == "coco"
+
+
+def test_generator_and_text_encoder_are_enough_to_draw(files, captions, tmp_path):
+    given = {name: files[name] for name in ("generator", "text_encoder")}
+    published.to_model_folder(tmp_path / "model", captions, given)
+    model = SSAGAN.from_preset(tmp_path / "model")
+    assert model.generate("word1 word2", seed=3).shape == (1, 32, 32, 3)
+
+
+def test_there_and_back_gives_the_same_tensors(files, captions, tmp_path):
+    published.to_model_folder(tmp_path / "model", captions, files)
+    rows = published.to_published(tmp_path / "model", tmp_path / "back", "safetensors")
+    assert [row.difference for row in rows] == [0.0] * len(files)
+    names = {"generator": "netG", "discriminator": "netD", "text_encoder": "text_encoder"}
+    for part, path in files.items():
+        before = convert.without_prefix(safetensors.numpy.load_file(path))
+        after = safetensors.numpy.load_file(tmp_path / "back" / f"{names[part]}.safetensors")
+        assert before.keys() == after.keys()
+        assert all(after[key].tobytes() == value.tobytes() for key, value in before.items())
+
+
+def test_checkpoints_of_pytorch_come_back_to_pytorch(files, captions, tmp_path):
+    torch = pytest.importorskip("torch")
+    published.to_model_folder(tmp_path / "model", captions, files)
+    published.to_published(tmp_path / "model", tmp_path / "back")
+    state = torch.load(tmp_path / "back" / "netG.pth", weights_only=True)
+    before = convert.without_prefix(safetensors.numpy.load_file(files["generator"]))
+    assert all(np.array_equal(state[key].numpy(), value) for key, value in before.items())
+
+
+@pytest.mark.slow
+def test_the_image_encoder_comes_along_for_training(files, captions, randomize, tmp_path):
+    encoder = randomize(ImageEncoder(6))
+    path = tmp_path / "image_encoder.safetensors"
+    path.write_bytes(safetensors.numpy.save(convert.to_published_state(encoder)))
+    rows = published.to_model_folder(tmp_path / "model", captions, files | {"image_encoder": path})
+    assert (rows[-1].part, rows[-1].tensors, rows[-1].difference) == ("image_encoder", 567, 0.0)
+    model = SSAGAN.from_preset(tmp_path / "model")
+    assert all(map(np.array_equal, model.image_encoder.get_weights(), encoder.get_weights()))
+    assert model.image_encoder.count_padding
+
+
+# === What does not fit ===
+
+
+def test_a_vocabulary_of_another_size_is_refused_with_both_sizes(files, tmp_path):
+    captions = _captions_pickle(tmp_path / "captions.pickle", 12)
+    with pytest.raises(UserError, match="an encoder of 9 words and .* with 12"):
+        published.to_model_folder(tmp_path / "model", captions, files)
+    assert not (tmp_path / "model").exists()
+
+
+def test_files_that_were_swapped_are_told(files, captions, tmp_path):
+    swapped = files | {"generator": files["discriminator"]}
+    with pytest.raises(UserError, match="of no generator. Received: .*: a checkpoint of the discriminator"):
+        published.to_model_folder(tmp_path / "model", captions, swapped)
+
+
+def test_a_discriminator_of_another_width_is_refused(files, captions, tmp_path):
+    other = tmp_path / "netD.safetensors"
+    other.write_bytes(safetensors.numpy.save(convert.to_published_state(Discriminator(3, 32, 6))))
+    with pytest.raises(UserError, match="do not fit the Discriminator"):
+        published.to_model_folder(tmp_path / "model", captions, files | {"discriminator": other})
+    assert not (tmp_path / "model").exists()
+
+
+def test_an_image_encoder_alone_has_no_place(files, captions, tmp_path):
+    given = {name: files[name] for name in ("generator", "text_encoder")} | {"image_encoder": tmp_path / "x.pth"}
+    with pytest.raises(UserError, match="Give --discriminator too"):
+        published.to_model_folder(tmp_path / "model", captions, given)
+
+
+def test_a_generator_without_what_tells_its_sizes_is_refused(files, captions, tmp_path):
+    state = safetensors.numpy.load_file(files["generator"])
+    del state["module.conv_mask.0.weight"]
+    (tmp_path / "netG.safetensors").write_bytes(safetensors.numpy.save(state))
+    with pytest.raises(UserError, match="sizes of the networks cannot be told"):
+        published.to_model_folder(tmp_path / "model", captions, files | {"generator": tmp_path / "netG.safetensors"})
+
+
+# === The script ===
+
+
+def _run(*arguments, cwd):
+    script = ROOT / "scripts" / "convert_weights.py"
+    return subprocess.run([sys.executable, script, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--generator=x.pth"], "Missing: --text_encoder and --captions_pickle."),
+        (["--to_published"], "Missing: --model."),
+        (["--to_published", "--model=m", "--generator=x.pth"], "--generator does not go with --to_published."),
+        (
+            ["--model=m", "--generator=g", "--text_encoder=t", "--captions_pickle=c"],
+            "--model does not go without --to_published.",
+        ),
+    ],
+)
+def test_wrong_flags_are_status_2(arguments, words, tmp_path):
+    done = _run(*arguments, "--out=out", cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr and "Traceback" not in done.stderr
+
+
+@needs_reference
+@pytest.mark.slow
+def test_the_script_converts_real_checkpoints_from_any_folder(tmp_path):
+    _captions_pickle(tmp_path / "captions.pickle", 60)
+    flags = [f"--generator={_REFERENCE}/netG_nf1.pth", f"--text_encoder={_REFERENCE}/text_encoder_60_words_legacy.pth"]
+    done = _run(*flags, "--captions_pickle=captions.pickle", "--out=model", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1].split() == ["generator", "267", "1,948,342", "0"]
+    back = _run("--to_published", "--model=model", "--out=back", "--format=safetensors", cwd=tmp_path)
+    assert (back.returncode, back.stderr) == (0, "")
+
+
+@needs_reference
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["malicious_zip", "malicious_legacy"])
+def test_the_script_refuses_code_in_one_line_and_writes_nothing(name, tmp_path):
+    _captions_pickle(tmp_path / "captions.pickle", 60)
+    flags = [f"--generator={_REFERENCE}/{name}.pth", f"--text_encoder={_REFERENCE}/text_encoder_60_words.pth"]
+    done = _run(*flags, "--captions_pickle=captions.pickle", "--out=model", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: A checkpoint may hold") and done.stderr.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"captions.pickle"}
