@@ -174,7 +174,7 @@ class ImageEncoder(keras.Model):
         count_padding: whether the 3x3 average pools of the pool branches divide by 9 at the borders too, as published
             (torchvision's default), or by the number of real pixels, as Keras Applications' graph does. Default: what
             the weights were trained with, so False for "imagenet" and True otherwise. It is a part of the model, since
-            it is no border effect: with random weights the other choice moves the 2048 pooled features by 7 to 27 %.
+            it is no border effect: with random weights the other choice moves the 2048 pooled features by 7 %.
         dtype: dtype policy or its name.
 
     Call: images (B, S, S, 3) in [-1, 1] -> (regions (B, 17, 17, D) from Mixed_6e, code (B, D) from Mixed_7c). They are
