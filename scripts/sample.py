@@ -13,7 +13,7 @@ beside it, a film as GIF.
 
 import pathlib
 
-from absl import flags
+from absl import app, flags
 
 from ssagan_tf import cli
 from ssagan_tf.errors import UserError
@@ -35,6 +35,7 @@ flags.register_validator("out", lambda out: out.lower().endswith(".png"), "must 
 
 
 def main(_) -> None:
+    _refuse_flags_without_effect()
     captions = _captions()
     # TensorFlow takes seconds to start: not before the flags are known to be right.
     cli.start_tensorflow()
@@ -66,6 +67,13 @@ def _captions() -> list[str]:
         if len(captions) == 1 and _TO_SEED.value is None:
             raise UserError("An interpolation has two ends. Received: one caption. Give a second, or --to_seed.")
     return captions
+
+
+def _refuse_flags_without_effect() -> None:
+    if _INTERPOLATE.value and _MASKS.value:
+        raise app.UsageError("--masks has no effect with --interpolate. Leave one of them out.")
+    if _TO_SEED.value is not None and not _INTERPOLATE.value:
+        raise app.UsageError("--to_seed is the end of an interpolation. Add --interpolate, or leave it out.")
 
 
 if __name__ == "__main__":

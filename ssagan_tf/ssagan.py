@@ -16,7 +16,7 @@ from ssagan_tf import distribution, files, losses, noise, saving
 from ssagan_tf.config import Config, ModelConfig
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import CompactImageEncoder, Discriminator, Generator, ImageEncoder, TextEncoder
-from ssagan_tf.networks.layers import at_least_float32, register
+from ssagan_tf.networks.layers import at_least_float32
 from ssagan_tf.optimizers import published_optimizers
 from ssagan_tf.pictures import to_uint8
 from ssagan_tf.text.captions import CaptionEncoder, notes
@@ -31,9 +31,10 @@ TRAINING_FILE = "training.safetensors"
 _SAMPLING_BATCH = 16
 
 
-@register
 class SSAGAN(keras.Model):
     """Text to image with semantic-spatial aware GAN (Liao et al., CVPR 2022).
+
+    Saved with `save_to_preset` and read with `from_preset`: a folder, in which the vocabulary travels with the weights.
 
     Args:
         generator: makes pictures.
@@ -140,6 +141,7 @@ class SSAGAN(keras.Model):
             image_encoder,
             text_training=config.text_training,
             damsm_weight=config.damsm_weight,
+            published=config.published,
             **common,
         )
 

@@ -23,7 +23,7 @@ class CaptionEncoder(tf.Module):
     def __init__(self, vocabulary: Vocabulary, max_words: int = 18):
         super().__init__()
         self.max_words = max_words
-        words = tf.constant(vocabulary.words[1:])
+        words = tf.constant(vocabulary.words[1:], tf.string)
         ids = tf.range(1, len(vocabulary), dtype=tf.int64)
         self.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(words, ids), default_value=0)
 

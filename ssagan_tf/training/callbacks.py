@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import pathlib
 import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -119,14 +121,17 @@ class Pretraining(keras.callbacks.Callback):
     """A bar with the losses of DAMSM.
 
     Args:
+        first_step: iterations done before.
         steps: iterations in all.
     """
 
-    def __init__(self, steps: int):
+    def __init__(self, first_step: int, steps: int):
         super().__init__()
-        self._bar = Bar(steps)
+        self.step = first_step
+        self._bar = Bar(steps - first_step)
 
     def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
         self._bar.step({name: float(value) for name, value in logs.items()})
 
 
@@ -188,20 +193,27 @@ class Checkpoints(keras.callbacks.Callback):
     """Writes a checkpoint at the start (what was pretrained is not lost), every so many iterations and at the end.
 
     Args:
-        run: the run folder.
+        folder: where they go.
+        variables: what is saved, by name.
         progress: knows the iteration.
         every: iterations between checkpoints.
         keep: how many are kept.
-        average: the averaged generator, if there is one.
     """
 
-    def __init__(self, run: Run, progress: Progress, every: int, keep: int, average: Generator | None):
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        variables: Mapping[str, keras.Variable],
+        progress: Progress | Pretraining,
+        every: int,
+        keep: int,
+    ):
         super().__init__()
-        self._run = run
+        self._folder = folder
+        self._variables = variables
         self._progress = progress
         self._every = every
         self._keep = keep
-        self._average = average
         self._saved = -1
 
     def on_train_begin(self, logs=None):
@@ -218,8 +230,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def save(self):
         """Writes one now."""
-        named = checkpoint.variables(self.model, self._average)
-        checkpoint.save(self._run.checkpoints, self._progress.step, named, self._keep)
+        checkpoint.save(self._folder, self._progress.step, self._variables, self._keep)
         self._saved = self._progress.step
 
 
@@ -239,23 +250,36 @@ class StopGently(keras.callbacks.Callback):
         self.signal: int | None = None
         self.time_is_up = False
         self._seconds = max_minutes * 60
+        self._started: float | None = None
         self._handlers: dict[int, object] = {}
 
     def on_train_begin(self, logs=None):
-        self._started = time.monotonic()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, self._on_signal)
+        # Of the first training that it watches, if there are two.
+        self._started = self._started or time.monotonic()
+        if threading.current_thread() is threading.main_thread():  # only there are signals heard
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number, frame):
         self.signal = number
         # A second one ends the program at once.
         signal.signal(number, self._handlers[number])
 
+    @property
+    def stopped(self) -> bool:
+        """Whether training was ended."""
+        return self.signal is not None or self.time_is_up
+
     def on_train_batch_end(self, batch, logs=None):
         self.time_is_up = bool(self._seconds) and time.monotonic() - self._started >= self._seconds
-        if self.signal is not None or self.time_is_up:
+        if self.stopped:
             self.model.stop_training = True
 
     def on_train_end(self, logs=None):
+        self.release()
+
+    def release(self):
+        """Gives the signals back; also to be called where training ends by an error."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+        self._handlers.clear()

@@ -9,6 +9,7 @@ checkpoints/step-00000100/                  resumable states
 from __future__ import annotations
 
 import json
+import math
 import os
 import pathlib
 import shlex
@@ -16,7 +17,7 @@ import shlex
 from ssagan_tf import files, saving
 from ssagan_tf.config import Config
 from ssagan_tf.errors import UserError
-from ssagan_tf.ssagan import CONFIG_FILE, SSAGAN, VOCABULARY_FILE
+from ssagan_tf.ssagan import CONFIG_FILE, SSAGAN, VOCABULARY_FILE, WEIGHTS_FILE
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training import checkpoint
 
@@ -40,6 +41,7 @@ class Run:
     def __init__(self, folder: str | os.PathLike):
         self.folder = pathlib.Path(folder)
         self.checkpoints = self.folder / "checkpoints"
+        self.pretraining = self.folder / "pretraining"
         self.samples = self.folder / "samples"
         self.tensorboard = self.folder / "tensorboard"
         self._log = self.folder / "log.jsonl"
@@ -67,6 +69,20 @@ class Run:
         """Adds a line to `log.jsonl`. Raises UserError if it cannot be written."""
         files.append(self._log, json.dumps(line) + "\n")
 
+    def forget_log_after(self, step: int) -> None:
+        """Drops what a killed run logged beyond the iteration that it is resumed from."""
+        if not self._log.exists():
+            return
+        lines = self._log.read_text(encoding="utf-8").splitlines(keepends=True)
+        files.write_atomically(self._log, "".join(line for line in lines if _step_of(line) <= step))
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):  # cut off by a kill
+        return math.inf
+
 
 def load_model(path: str | os.PathLike) -> SSAGAN:
     """The model of a run folder (its newest whole checkpoint, averaged weights if there are any) or a model folder.
@@ -80,7 +96,7 @@ def load_model(path: str | os.PathLike) -> SSAGAN:
             f"No model found. Received: {path}. Give a run folder made by train.py or a model folder: "
             f"both have a {CONFIG_FILE}."
         )
-    if not run.checkpoints.is_dir():
+    if (run.folder / WEIGHTS_FILE).is_file() and not run.checkpoints.is_dir():
         return SSAGAN.from_preset(path)
     model = SSAGAN.from_model_config(run.config().model, run.vocabulary(), sampling_only=True)
     found = checkpoint.newest(run.checkpoints)

@@ -18,7 +18,7 @@ from ssagan_tf.config import Config, preset
 from ssagan_tf.damsm import DAMSM
 from ssagan_tf.data import open_source
 from ssagan_tf.data.pipeline import first_captions, training_batches, vocabulary_of
-from ssagan_tf.data.records import Prepared, is_prepared, open_prepared, prepare
+from ssagan_tf.data.records import FINISHED, Prepared, is_prepared, open_prepared, prepare
 from ssagan_tf.data.source import DRAWN, Source
 from ssagan_tf.data.synthbirds import FIXED_CAPTIONS
 from ssagan_tf.errors import UserError
@@ -29,7 +29,7 @@ from ssagan_tf.training.callbacks import AverageGenerator, Checkpoints, Pretrain
 from ssagan_tf.training.run import Run
 
 # What may change when a run is resumed; all else makes it another run.
-_FREE = {"data_dir", "steps", "batch_size", "checkpoint_every", "sample_every", "keep", "max_minutes"}
+_FREE = {"data_dir", "steps", "checkpoint_every", "sample_every", "keep", "max_minutes"}
 _SHEET_ROWS = 8
 _DATA = "data"  # in the run folder: what was prepared for it
 
@@ -101,10 +101,15 @@ def resolve(
             )
         if resume:
             logging.warning("Nothing to resume in %s: a new run begins.", folder)
-        return run, preset(preset_name or _default_preset(), dataset).override(**flags)
+        config = preset(preset_name or _default_preset(), dataset).override(**flags)
+        # A short trial is short.
+        return run, config.override(pretraining_steps=min(config.train.pretraining_steps, config.train.steps))
+    if preset_name:
+        raise UserError(f"A resumed run keeps its settings. Received: --preset={preset_name}. Leave it out.")
     was = run.config()
     # A limit of time is that of one call, not of the run.
-    config = was.override(**{"max_minutes": 0.0, **{k: v for k, v in flags.items() if v is not None}}, dataset=dataset)
+    given = {name: value for name, value in flags.items() if value is not None}
+    config = was.override(**{"max_minutes": 0.0, **given, "dataset": dataset})
     different = [
         f"{field}={getattr(now, field)!r}, was {getattr(before, field)!r}"
         for now, before in zip(_parts(config), _parts(was), strict=True)
@@ -154,25 +159,36 @@ def train(run: Run, config: Config) -> Outcome:
             averaging = AverageGenerator(model, config.train.ema_pictures, config.train.batch_size)
     average = averaging and averaging.average
     first_step = _restore(run, model, average)
+    if first_step is not None and first_step >= config.train.steps:
+        raise UserError(
+            f"Nothing is left to do. Received: --steps={config.train.steps:,}, and {first_step:,} are done. Give more."
+        )
     run.begin(config, vocabulary)
+    stop = StopGently(config.train.max_minutes)
     if first_step is None:
         first_step = 0
-        _pretrain(model, data, config)
+        _pretrain(run, model, data, config, stop)
+        if stop.stopped:
+            return Outcome(run, 0, stop.signal, stop.time_is_up)
+    run.forget_log_after(first_step)
 
     progress = Progress(run, first_step, config.train.steps, config.train.batch_size)
-    stop = StopGently(config.train.max_minutes)
     callbacks = [
         *([averaging] if averaging else []),
         progress,
         stop,
         # Before the sheets: when the program is about to be killed, this comes first.
-        Checkpoints(run, progress, config.train.checkpoint_every, config.train.keep, average),
+        Checkpoints(
+            run.checkpoints,
+            checkpoint.variables(model, average),
+            progress,
+            config.train.checkpoint_every,
+            config.train.keep,
+        ),
         SampleSheets(run, _sheet_captions(data), progress, config.train.sample_every, average),
     ]
-    remaining = config.train.steps - first_step
-    if remaining > 0:
-        batches = training_batches(data, model.caption_encoder, config, first_step)
-        _fit(model, batches, remaining, callbacks)
+    batches = training_batches(data, model.caption_encoder, config, first_step)
+    _fit(model, batches, config.train.steps - first_step, callbacks)
     return Outcome(run, progress.step, stop.signal, stop.time_is_up)
 
 
@@ -183,6 +199,9 @@ def open_data(config: Config, run: Run) -> Prepared | Source:
         UserError: no such data, or prepared for something else.
     """
     dataset, folder, size = config.data.dataset, config.data.data_dir, config.model.image_size
+    into = run.folder / _DATA
+    if run.begun() and (into / FINISHED).is_file():
+        return open_prepared(into)
     if folder is None or not is_prepared(folder):
         source = open_source(dataset, folder, size)
         if dataset in DRAWN:
@@ -192,7 +211,6 @@ def open_data(config: Config, run: Run) -> Prepared | Source:
                     f"Leave --data_dir out to have {dataset} drawn, or prepare it with prepare_data.py."
                 )
             return source
-        into = run.folder / _DATA
         logging.info("Preparing %s into %s; prepare_data.py does this once for several runs.", folder, into)
         return prepare(source, into, size, progress=True)[0]
     prepared = open_prepared(folder)
@@ -227,9 +245,9 @@ def _restore(run: Run, model: SSAGAN, average: keras.Model | None) -> int | None
     return found.step
 
 
-def _pretrain(model: SSAGAN, data: Prepared | Source, config: Config) -> None:
-    """DAMSM on both encoders: without it, a sentence would say next to nothing."""
-    steps = min(config.train.pretraining_steps, config.train.steps)
+def _pretrain(run: Run, model: SSAGAN, data: Prepared | Source, config: Config, stop: StopGently) -> None:
+    """DAMSM on both encoders: without it, a sentence would say next to nothing. Goes on where an earlier call ended."""
+    steps = config.train.pretraining_steps
     if model.image_encoder is None or not steps:
         return
     logging.info("First the text encoder learns which captions fit which pictures (DAMSM): %d iterations.", steps)
@@ -237,20 +255,33 @@ def _pretrain(model: SSAGAN, data: Prepared | Source, config: Config) -> None:
     with strategy.scope():
         damsm = DAMSM(model.text_encoder, model.image_encoder)
         damsm.compile()
+    first_step, found = 0, checkpoint.newest(run.pretraining)
+    if found is not None:
+        saving.assign_state(damsm.state_variables(), found.state, str(found.folder))
+        first_step = found.step
+    if first_step >= steps:
+        return
     batch_size = config.train.pretraining_batch_size
     batch_size += -batch_size % strategy.num_replicas_in_sync  # the devices' shares are equal
-    batches = training_batches(data, model.caption_encoder, config.override(batch_size=batch_size))
-    _fit(damsm, batches, steps, [Pretraining(steps)])
+    batches = training_batches(data, model.caption_encoder, config.override(batch_size=batch_size), first_step)
+    progress = Pretraining(first_step, steps)
+    every = config.train.checkpoint_every
+    checkpoints = Checkpoints(run.pretraining, damsm.state_variables(), progress, every, keep=1)
+    _fit(damsm, batches, steps - first_step, [progress, stop, checkpoints])
 
 
 def _fit(model: keras.Model, batches: tf.data.Dataset, steps: int, callbacks: list) -> None:
     try:
         # One epoch of all steps: passes over the data have no meaning for a stream that a step's number finds.
         model.fit(batches, steps_per_epoch=steps, epochs=1, callbacks=callbacks, verbose=0, shuffle=False)
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        if "record" not in error.message and "PNG" not in error.message:
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+        if not any(word in error.message for word in ("record", "PNG")):
             raise
         raise UserError(
             f"The prepared data is damaged. Received: {error.message.splitlines()[0]}. "
             "Run prepare_data.py --check on it, then prepare it again: only what is damaged is written."
         ) from error
+    finally:
+        for callback in callbacks:
+            if isinstance(callback, StopGently):
+                callback.release()

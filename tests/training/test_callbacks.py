@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from ssagan_tf import UserError
+from ssagan_tf.training import checkpoint
 from ssagan_tf.training.callbacks import AverageGenerator, Checkpoints, Progress, SampleSheets, StopGently
 from ssagan_tf.training.run import Run
 
@@ -196,11 +197,15 @@ def checkpoints(run):
 
 def test_checkpoints_are_written_at_the_start_every_so_often_and_at_the_end(run, model):
     progress = Counter()
-    drive(Checkpoints(run, progress, every=3, keep=10, average=None), progress, model, 7)
+    drive(
+        Checkpoints(run.checkpoints, checkpoint.variables(model, None), progress, every=3, keep=10), progress, model, 7
+    )
     assert checkpoints(run) == [0, 3, 6, 7]
 
 
 def test_a_run_that_goes_on_writes_no_checkpoint_before_its_first_step(run, model):
     progress = Counter(6)
-    drive(Checkpoints(run, progress, every=3, keep=2, average=None), progress, model, 6)
+    drive(
+        Checkpoints(run.checkpoints, checkpoint.variables(model, None), progress, every=3, keep=2), progress, model, 6
+    )
     assert checkpoints(run) == [9, 12]

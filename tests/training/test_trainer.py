@@ -129,9 +129,16 @@ def test_a_damaged_newest_checkpoint_is_passed_over(copy, tiny, caplog):
     shutil.copytree(copy.checkpoints / "step-00000002", copy.checkpoints / "step-00000004")
     (copy.checkpoints / "step-00000004" / "state.safetensors").write_bytes(b"")
     # Nothing is left to do from step 2 on, so nothing is traced.
-    with caplog.at_level("WARNING", logger="absl"):
-        outcome = trainer.train(copy, tiny.override(steps=2))
-    assert outcome.step == 2 and "step-00000004" in caplog.text
+    with caplog.at_level("WARNING", logger="absl"), pytest.raises(UserError, match="--steps=2, and 2 are done. Give"):
+        trainer.train(copy, tiny.override(steps=2))
+    assert "step-00000004" in caplog.text
+
+
+def test_what_a_killed_run_logged_beyond_its_checkpoint_is_forgotten(copy):
+    log = copy.folder / "log.jsonl"
+    log.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
+    copy.forget_log_after(2)
+    assert log.read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
 def test_when_all_checkpoints_are_damaged_it_is_said_in_one_line(copy, tiny):
@@ -149,7 +156,8 @@ def test_when_all_checkpoints_are_damaged_it_is_said_in_one_line(copy, tiny):
 def test_a_new_run_takes_a_preset_and_flags(tmp_path):
     run, config = trainer.resolve("cub", "small", tmp_path / "new", False, data_dir="birds", steps=7, seed=None)
     assert run.folder == tmp_path / "new" and not run.folder.exists()
-    assert config == preset("small", "cub").override(data_dir="birds", steps=7)
+    # Pretraining is no longer than the training after it.
+    assert config == preset("small", "cub").override(data_dir="birds", steps=7, pretraining_steps=7)
     # Nothing to resume yet: it begins.
     assert trainer.resolve("cub", "small", tmp_path / "new", True)[1] == preset("small", "cub")
 
@@ -177,14 +185,16 @@ def test_an_empty_folder_and_one_in_which_preparing_was_broken_off_may_be_used(t
 
 def test_a_run_that_goes_on_keeps_its_settings(straight, tiny):
     folder = straight[1].folder
-    _, config = trainer.resolve("folder", None, folder, True, steps=50, batch_size=4, data_dir="elsewhere")
-    assert config == tiny.override(steps=50, batch_size=4, data_dir="elsewhere")
+    _, config = trainer.resolve("folder", None, folder, True, steps=50, data_dir="elsewhere")
+    assert config == tiny.override(steps=50, data_dir="elsewhere")
+    with pytest.raises(UserError, match="keeps its settings. Received: --preset=small. Leave it out"):
+        trainer.resolve("folder", "small", folder, True)
 
 
-@pytest.mark.parametrize("flags", [{"base_filters": 2}, {"image_size": 16}, {"seed": 6}])
+@pytest.mark.parametrize("flags", [{"base_filters": 2}, {"image_size": 16}, {"seed": 6}, {"batch_size": 4}])
 def test_a_run_does_not_go_on_as_another_one(straight, flags):
     ((name, value),) = flags.items()
-    was = {"base_filters": 1, "image_size": 8, "seed": 5}[name]
+    was = {"base_filters": 1, "image_size": 8, "seed": 5, "batch_size": 2}[name]
     with pytest.raises(UserError, match=f"other settings. Received: {name}={value}, was {was}. Leave"):
         trainer.resolve("folder", None, straight[1].folder, True, **flags)
     with pytest.raises(UserError, match="dataset='cub', was 'folder'"):
