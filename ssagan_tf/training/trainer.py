@@ -60,6 +60,10 @@ def summary(outcome: Outcome, config: Config) -> str:
         why = f", stopped by {signal.Signals(outcome.signal).name}"
     elif outcome.time_is_up:
         why = f", stopped after {config.train.max_minutes:g} minutes"
+    if not run.checkpoints.is_dir():
+        return f"""
+Ended during the pretraining{why}; what it learned is in {run.pretraining}. Go on:
+  python scripts/train.py --dataset={dataset} --out={folder} --resume"""
     more = max(config.train.steps, 2 * step)
     return f"""
 {step:,} of {config.train.steps:,} iterations done{why}. Written:

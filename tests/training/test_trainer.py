@@ -162,6 +162,13 @@ def test_a_new_run_takes_a_preset_and_flags(tmp_path):
     assert trainer.resolve("cub", "small", tmp_path / "new", True)[1] == preset("small", "cub")
 
 
+def test_a_run_that_ended_in_its_pretraining_names_no_file_that_is_not_there(tmp_path):
+    outcome = trainer.Outcome(Run(tmp_path), 0, signal.SIGINT, False)
+    text = trainer.summary(outcome, preset("small", "cub"))
+    assert "during the pretraining, stopped by SIGINT" in text and "--resume" in text
+    assert "samples" not in text and "sample.py" not in text
+
+
 def test_a_run_without_a_name_is_named_after_data_set_and_time():
     run, _ = trainer.resolve("synthbirds", "small", None, False)
     assert run.folder.parent == pathlib.Path("runs") and run.folder.name.startswith("synthbirds-")
