@@ -5,10 +5,9 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from ssagan_tf import distribution, losses
+from ssagan_tf import distribution, losses, saving
 from ssagan_tf.networks import TextEncoder
 from ssagan_tf.optimizers import Adam
-from ssagan_tf.saving import named_variables
 
 _TEXT_NORM = 0.25  # the text encoder's gradients are clipped to this norm, as published
 
@@ -38,7 +37,10 @@ class DAMSM(keras.Model):
     def state_variables(self) -> dict[str, keras.Variable]:
         """All that training changes, by name."""
         parts = {"text_encoder": self.text_encoder, "image_encoder": self.image_encoder, "optimizer": self.optimizer}
-        return {k: v for name, part in parts.items() for k, v in named_variables(name, part.variables).items()}
+        named = saving.random_states("text_encoder", self.text_encoder.variables)
+        for name, part in parts.items():
+            named |= saving.named_variables(name, part.variables)
+        return named
 
     def _variables(self) -> list[keras.Variable]:
         return self.text_encoder.trainable_variables + self.image_encoder.trainable_variables

@@ -20,7 +20,7 @@ _SHOWN = 10
 def named_variables(prefix: str, variables: list[keras.Variable]) -> dict[str, keras.Variable]:
     """Variables by a name that is the same in every process: `prefix/path`, without Keras's counters.
 
-    Random seeds are left out: what is drawn in training comes from the step's number.
+    Random states are left out, as weights do not need them: see `random_states`.
     """
     named = {}
     for variable in variables:
@@ -32,6 +32,12 @@ def named_variables(prefix: str, variables: list[keras.Variable]) -> dict[str, k
             raise AssertionError(f"two variables are named {name}")
         named[name] = variable
     return named
+
+
+def random_states(prefix: str, variables: list[keras.Variable]) -> dict[str, keras.Variable]:
+    """The random states among the variables (dropout's), by a name that is the same in every process."""
+    states = [variable for variable in variables if "seed_generator" in variable.path]
+    return {f"{prefix}/random_{index}": state for index, state in enumerate(states)}
 
 
 def write_state(path: str | os.PathLike, named: Mapping[str, keras.Variable], notes: dict[str, str] | None = None):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ssagan_tf import saving
 from ssagan_tf.damsm import DAMSM
 from ssagan_tf.losses import damsm_loss
 from ssagan_tf.networks import CompactImageEncoder, TextEncoder
@@ -49,6 +50,26 @@ def test_gradients_of_the_text_encoder_are_clipped_and_others_are_not(model):
     ]
     np.testing.assert_allclose(norms[0], 0.25, rtol=1e-3)  # "bird", word 5, occurs twice and counts with its sum
     assert norms[1] > 0.25
+
+
+def test_a_pretraining_that_goes_on_is_the_one_without_a_break():
+    def made():
+        keras.utils.set_random_seed(0)
+        text_encoder = TextEncoder(6, 8, dropout=0.5, embedding_dim=5, name="text_encoder")
+        damsm = DAMSM(text_encoder, CompactImageEncoder(8, 16, base_filters=2, name="image_encoder"))
+        damsm.compile()
+        return damsm
+
+    whole, broken = made(), made()
+    for _ in range(2):
+        whole.train_step(batch())
+    saving.assign_state(
+        broken.state_variables(), {name: v.numpy() for name, v in whole.state_variables().items()}, "a checkpoint"
+    )
+    for model in (whole, broken):
+        model.train_step(batch())
+    for name, variable in whole.state_variables().items():
+        np.testing.assert_array_equal(variable, broken.state_variables()[name], err_msg=name)
 
 
 def test_captions_learn_to_find_their_pictures(model):

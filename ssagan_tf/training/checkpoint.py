@@ -32,7 +32,7 @@ class Checkpoint:
 def variables(model: SSAGAN, average: keras.Model | None) -> dict[str, keras.Variable]:
     """All that training changes, by name: networks, optimizers and the averaged generator.
 
-    Nothing random is in it: noise, order of the data and their variation follow from the seed and the step.
+    Of what is random, dropout's state alone: noise, order of the data and their variation follow from seed and step.
     """
     parts = {
         "generator_optimizer": model.generator_optimizer,
@@ -41,6 +41,7 @@ def variables(model: SSAGAN, average: keras.Model | None) -> dict[str, keras.Var
         "average": average,
     }
     named = model.sampling_variables() | model.training_variables()
+    named |= saving.random_states("text_encoder", model.text_encoder.variables)
     for name, part in parts.items():
         if part is not None:
             named |= saving.named_variables(name, part.variables)

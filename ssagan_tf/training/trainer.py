@@ -174,6 +174,8 @@ def train(run: Run, config: Config) -> Outcome:
         _pretrain(run, model, data, config, stop)
         if stop.stopped:
             return Outcome(run, 0, stop.signal, stop.time_is_up)
+    if first_step:
+        logging.info("Going on after iteration %d.", first_step)
     run.forget_log_after(first_step)
 
     progress = Progress(run, first_step, config.train.steps, config.train.batch_size)
@@ -263,6 +265,7 @@ def _pretrain(run: Run, model: SSAGAN, data: Prepared | Source, config: Config, 
     if found is not None:
         saving.assign_state(damsm.state_variables(), found.state, str(found.folder))
         first_step = found.step
+        logging.info("Going on after iteration %d of them.", first_step)
     if first_step >= steps:
         return
     batch_size = config.train.pretraining_batch_size
