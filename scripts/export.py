@@ -1,0 +1,32 @@
+"""Exports a trained model for a server, a phone and other runtimes.
+
+    python scripts/export.py --model=runs/mine --out=saved_models/birds
+    python scripts/export.py --model=runs/mine --out=saved_models/birds --format=saved_model,tflite
+
+The model is a run folder made by train.py or a model folder. Each call writes a further version, saved_models/birds/1,
+saved_models/birds/2, ..., whole or not at all, so that a server that watches the folder never sees half a model.
+"""
+
+import pathlib
+
+from absl import flags
+
+from ssagan_tf import cli
+from ssagan_tf.export import FORMATS
+
+_MODEL = flags.DEFINE_string("model", None, "Run folder or model folder.", required=True)
+_OUT = flags.DEFINE_string("out", None, "Folder of all versions; its name is the model's name.", required=True)
+_FORMAT = flags.DEFINE_list("format", ["saved_model"], f"Some of {', '.join(FORMATS)}, separated by commas.")
+
+
+def main(_) -> None:
+    # TensorFlow takes seconds to start: not before the flags are known to be right.
+    cli.start_tensorflow()
+    from ssagan_tf.export import export
+    from ssagan_tf.training.run import load_model
+
+    cli.say(f"Wrote {export(load_model(_MODEL.value), pathlib.Path(_OUT.value), _FORMAT.value)}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
