@@ -1,0 +1,234 @@
+"""The networks as a server or a phone runs them: plain TensorFlow, without Keras, nothing of training left.
+
+Batch norm is gone: where a convolution stands before it, it is folded into that convolution's weights, and where the
+text's scale and shift come after it, into those. The residual gate is part of the second convolution, the 1x1 shortcut
+runs before the enlargement, and the scales and shifts of all blocks are computed once, before the first block. Folding
+is done in float64; the results are float32 and equal to the Keras networks' to rounding.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ssagan_tf.networks import Generator, TextEncoder
+from ssagan_tf.networks.generator import FIRST_SIZE
+from ssagan_tf.networks.layers import (
+    SSCBN,
+    BatchNorm,
+    MaskPredictor,
+    SSACNBlock,
+    leaky_relu,
+    upsample_bilinear,
+    upsample_nearest,
+)
+
+
+class TextGraph(tf.Module):
+    """`TextEncoder` for inference.
+
+    Args:
+        encoder: its weights are copied.
+        max_words: width T of ids; the graph has this many steps.
+
+    Call: ids (B, T) -> (words (B, T, D), sentence (B, D)), float32.
+    """
+
+    def __init__(self, encoder: TextEncoder, max_words: int):
+        super().__init__()
+        self.max_words = max_words
+        self.embedding = _variable(_value(encoder.embedding.embeddings), "embedding")
+        self.forwards = _Direction(encoder.forwards.cell, "forwards")
+        self.backwards = _Direction(encoder.backwards.cell, "backwards")
+
+    def __call__(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        embedded = tf.gather(self.embedding, ids)
+        present = tf.cast(ids > 0, tf.float32)[..., None]
+        steps = range(self.max_words)
+        forward_words, forward_last = self.forwards(embedded, present, steps)
+        # At padding the state stands still, so the backward direction starts at a caption's last word.
+        backward_words, backward_last = self.backwards(embedded, present, steps[::-1])
+        words = tf.concat([tf.stack(forward_words, 1), tf.stack(backward_words[::-1], 1)], -1)
+        return words, tf.concat([forward_last, backward_last], -1)
+
+
+class _Direction(tf.Module):
+    """One direction of the LSTM."""
+
+    def __init__(self, cell: keras.layers.Layer, name: str):
+        super().__init__()
+        self.units = cell.units
+        self.kernel = _variable(_value(cell.kernel), f"{name}_kernel")
+        self.recurrent_kernel = _variable(_value(cell.recurrent_kernel), f"{name}_recurrent_kernel")
+        self.bias = _variable(_value(cell.bias) + _value(cell.recurrent_bias), f"{name}_bias")
+
+    def __call__(self, embedded: tf.Tensor, present: tf.Tensor, steps: range) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """(B, T, E), (B, T, 1), order of steps -> (features of each step (B, U), in that order; last state (B, U))."""
+        gates_by_words = tf.einsum("bte,eg->btg", embedded, self.kernel) + self.bias
+        hidden = cell = tf.zeros([tf.shape(embedded)[0], self.units])
+        words = []
+        for step in steps:
+            gates = gates_by_words[:, step] + tf.matmul(hidden, self.recurrent_kernel)
+            enter, forget, new, leave = tf.split(gates, 4, axis=-1)
+            new_cell = tf.sigmoid(forget) * cell + tf.sigmoid(enter) * tf.tanh(new)
+            new_hidden = tf.sigmoid(leave) * tf.tanh(new_cell)
+            here = present[:, step]
+            words.append(here * new_hidden)
+            cell = here * new_cell + (1 - here) * cell
+            hidden = here * new_hidden + (1 - here) * hidden
+        return words, hidden
+
+
+class ImageGraph(tf.Module):
+    """`Generator` for inference.
+
+    Args:
+        generator: its weights are copied.
+
+    Call: noise (B, noise_dim), sentence (B, D) -> (image (B, S, S, 3), masks), as `Generator`, float32.
+    """
+
+    def __init__(self, generator: Generator):
+        super().__init__()
+        self.first_filters = generator.first_filters
+        # The published reshape is to channels, height, width: done once, in the weights.
+        order = np.arange(FIRST_SIZE**2 * self.first_filters).reshape(self.first_filters, -1).T.ravel()
+        self.project = _Dense(
+            _value(generator.project.kernel)[:, order], _value(generator.project.bias)[order], "project"
+        )
+        self.first_mask = _Mask(generator.first_mask, "first_mask")
+        self.styles = _Styles([norm for block in generator.blocks for norm in (block.norm1, block.norm2)])
+        *others, last = generator.blocks
+        self.blocks = [_Block(block, _Affine()) for block in others] + [_Block(last, _Affine(generator.norm))]
+        self.to_rgb = _conv(generator.to_rgb, "to_rgb")
+
+    def __call__(self, noise: tf.Tensor, sentence: tf.Tensor) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+        styles = self.styles(sentence)
+        x = tf.reshape(self.project(noise), [-1, FIRST_SIZE, FIRST_SIZE, self.first_filters])
+        logits = self.first_mask(x)
+        masks = []
+        for index, block in enumerate(self.blocks):
+            if masks:
+                logits = upsample_bilinear(logits)
+            masks.append(tf.sigmoid(logits))
+            x = block(x, masks[-1], styles[2 * index : 2 * index + 2], enlarge=index > 0)
+            logits = None if block.mask is None else block.mask(x)
+        return tf.tanh(self.to_rgb(leaky_relu(x))), tuple(masks)
+
+
+class _Styles(tf.Module):
+    """The scales and shifts that a sentence gives to all normalised features, in one place and computed once.
+
+    Call: sentence (B, D) -> for each norm (scale (B, 1, 1, C), shift (B, 1, 1, C)): what `_Block` multiplies masks by.
+    """
+
+    def __init__(self, norms: list[SSCBN]):
+        super().__init__()
+        hidden = [layer for norm in norms for layer in (norm.scale_hidden, norm.shift_hidden)]
+        kernel = np.concatenate([_value(layer.kernel) for layer in hidden], -1)
+        self.hidden = _Dense(kernel, np.concatenate([_value(layer.bias) for layer in hidden]), "styles_hidden")
+        layers = [layer for norm in norms for layer in (norm.scale_out, norm.shift_out)]
+        self.outs = [_Dense(_value(layer.kernel), _value(layer.bias), "styles_out") for layer in layers]
+
+    def __call__(self, sentence: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        hidden = tf.split(tf.nn.relu(self.hidden(sentence)), len(self.outs), -1)
+        made = [out(part)[:, None, None, :] for out, part in zip(self.outs, hidden, strict=True)]
+        return list(zip(made[0::2], made[1::2], strict=True))
+
+
+class _Block(tf.Module):
+    """A block of the generator, and the batch norm that follows it, if one does.
+
+    norm1 has no convolution before it whose output goes nowhere else. Its factor a and shift c go into the text's scale
+    and shift instead: (a x + c)(s m + 1) + b m = x (a + a s m) + (c + (b + c s) m).
+    """
+
+    def __init__(self, block: SSACNBlock, after: _Affine):
+        super().__init__()
+        name = block.name
+        norm1, norm2 = _Affine(block.norm1.norm), _Affine(block.norm2.norm)
+        self.factor = _variable(norm1.factor, f"{name}_factor")
+        self.shift = _variable(norm1.shift, f"{name}_shift")
+        self.conv1 = _conv(block.conv1, f"{name}_conv1", norm2)
+        gate = _value(block.gate)
+        self.conv2 = _conv(block.conv2, f"{name}_conv2", _Affine(factor=gate * after.factor, shift=after.shift))
+        self.shortcut = None
+        if block.shortcut is not None:
+            self.shortcut = _conv(block.shortcut, f"{name}_shortcut", _Affine(factor=after.factor, shift=0.0))
+        self.mask = None if block.mask is None else _Mask(block.mask, f"{name}_mask")
+
+    def __call__(self, x: tf.Tensor, mask: tf.Tensor, styles: list[tuple[tf.Tensor, tf.Tensor]], enlarge: bool):
+        """x (B, h, w, C), mask (B, H, W, 1) -> (B, H, W, F), where H is 2 h if it enlarges."""
+        shortcut = x if self.shortcut is None else self.shortcut(x)
+        if enlarge:
+            x, shortcut = upsample_nearest(x), upsample_nearest(shortcut)
+        (scale1, shift1), (scale2, shift2) = styles
+        scale1, shift1 = self.factor * scale1, shift1 + self.shift * scale1
+        residual = tf.nn.relu(x * (self.factor + scale1 * mask) + (self.shift + shift1 * mask))
+        residual = self.conv1(residual)
+        residual = tf.nn.relu(residual * (1 + scale2 * mask) + shift2 * mask)
+        return shortcut + self.conv2(residual)
+
+
+class _Mask(tf.Module):
+    """`MaskPredictor`: (B, h, w, C) -> logits (B, h, w, 1)."""
+
+    def __init__(self, predictor: MaskPredictor, name: str):
+        super().__init__()
+        self.hidden = _conv(predictor.hidden, f"{name}_hidden", _Affine(predictor.norm))
+        self.out = _conv(predictor.out, f"{name}_out")
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        return self.out(tf.nn.relu(self.hidden(x)))
+
+
+class _Affine:
+    """What batch norm is in inference, x * factor + shift, float64 (C,); or the one that is given."""
+
+    def __init__(
+        self, norm: BatchNorm | None = None, factor: np.ndarray | float = 1.0, shift: np.ndarray | float = 0.0
+    ):
+        self.factor, self.shift = factor, shift
+        if norm is not None:
+            self.factor = _value(norm.scale) / np.sqrt(_value(norm.running_variance) + norm.epsilon)
+            self.shift = _value(norm.shift) - _value(norm.running_mean) * self.factor
+
+
+class _Conv(tf.Module):
+    """A convolution that keeps height and width."""
+
+    def __init__(self, kernel: np.ndarray, bias: np.ndarray, name: str):
+        super().__init__()
+        self.kernel = _variable(kernel, f"{name}_kernel")
+        self.bias = _variable(bias, f"{name}_bias")
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.bias_add(tf.nn.conv2d(x, self.kernel, 1, "SAME"), self.bias)
+
+
+def _conv(layer: keras.layers.Conv2D, name: str, after: _Affine | None = None) -> _Conv:
+    """The layer with what follows it folded in."""
+    after = after or _Affine()
+    return _Conv(_value(layer.kernel) * after.factor, _value(layer.bias) * after.factor + after.shift, name)
+
+
+class _Dense(tf.Module):
+    """A linear layer."""
+
+    def __init__(self, kernel: np.ndarray, bias: np.ndarray, name: str):
+        super().__init__()
+        self.kernel = _variable(kernel, f"{name}_kernel")
+        self.bias = _variable(bias, f"{name}_bias")
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.bias_add(tf.matmul(x, self.kernel), self.bias)
+
+
+def _value(weight: keras.Variable | np.ndarray) -> np.ndarray:
+    return tf.convert_to_tensor(weight).numpy().astype(np.float64)
+
+
+def _variable(value: np.ndarray, name: str) -> tf.Variable:
+    """Not a constant: SavedModel has a file of their own for variables, and all signatures share them."""
+    return tf.Variable(value.astype(np.float32), trainable=False, name=name)
