@@ -1,0 +1,202 @@
+"""The arithmetic of scores against closed forms, naive loops and SciPy."""
+
+import numpy as np
+import pytest
+from absl import logging as absl_logging
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ssagan_tf.errors import UserError
+from ssagan_tf.evaluation import statistics
+from ssagan_tf.evaluation.statistics import (
+    Moments,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    precision_recall,
+)
+
+
+def _features(count, dimensions, seed=0, mean=0.0):
+    random = np.random.default_rng(seed)
+    mixed = random.normal(size=[dimensions, dimensions])
+    return random.normal(size=[count, dimensions]) @ mixed + mean
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(statistics, "_BLOCK", 7)
+
+
+# --- mean and covariance
+
+
+@given(cuts=st.lists(st.integers(0, 50), max_size=5))
+@settings(max_examples=30, deadline=None)
+def test_moments_of_batches_are_those_of_all(cuts):
+    features = _features(50, 4, mean=1e4)
+    moments = Moments(4)
+    for part in np.split(features, sorted(cuts)):
+        moments.update(part)
+    np.testing.assert_allclose(moments.mean, features.mean(0), rtol=1e-13)
+    np.testing.assert_allclose(moments.covariance, np.cov(features, rowvar=False), rtol=1e-9, atol=1e-9)
+
+
+def test_merged_and_restored_moments_are_those_of_all():
+    features = _features(50, 4)
+    first, second, nothing = Moments.of(features[:20]), Moments.of(features[20:]), Moments(4)
+    first.merge(second)
+    first.merge(nothing)
+    kept = Moments.restore(first.count, first.mean, first.covariance)
+    assert kept.count == 50
+    np.testing.assert_allclose(kept.mean, features.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(kept.covariance, np.cov(features, rowvar=False), rtol=1e-12)
+
+
+# --- Frechet distance
+
+
+def test_frechet_distance_agrees_with_scipy_on_whole_arrays():
+    linalg = pytest.importorskip("scipy.linalg", reason="SciPy comes with the extra [dev]")
+    first, second = _features(500, 30, 1), _features(400, 30, 2, mean=0.3)
+    covariances = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
+    apart = first.mean(0) - second.mean(0)
+    root = linalg.sqrtm(covariances[0] @ covariances[1]).real
+    expected = apart @ apart + np.trace(covariances[0] + covariances[1] - 2 * root)
+    assert frechet_distance(Moments.of(first), Moments.of(second)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_frechet_distance_of_normals_with_commuting_covariances_is_known():
+    # C1 = Q diag(a) Q', C2 = Q diag(b) Q': |m|^2 + sum (sqrt a - sqrt b)^2.
+    rotation, _ = np.linalg.qr(np.random.default_rng(3).normal(size=[6, 6]))
+    a, b = np.array([4.0, 1, 9, 0.25, 2, 0]), np.array([1.0, 1, 4, 0.01, 0, 3])
+    mean = np.arange(6.0)
+    first = Moments.restore(100, np.zeros(6), rotation * a @ rotation.T)
+    second = Moments.restore(100, mean, rotation * b @ rotation.T)
+    expected = mean @ mean + ((np.sqrt(a) - np.sqrt(b)) ** 2).sum()
+    assert frechet_distance(first, second) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("count", [200, 8])
+def test_frechet_distance_of_a_set_with_itself_is_zero(count):
+    moments = Moments.of(_features(count, 30))
+    assert frechet_distance(moments, moments) < 1e-9 * np.trace(moments.covariance)
+
+
+def test_frechet_distance_of_few_samples_is_right_for_their_covariances_and_warned_of(monkeypatch):
+    # Four samples of 40 dimensions each, in subspaces that have nothing in common: the last trace is 0.
+    first, second = np.zeros([4, 40]), np.zeros([4, 40])
+    first[:, :20], second[:, 20:] = _features(4, 20, 1), _features(4, 20, 2)
+    said = []
+    monkeypatch.setattr(absl_logging, "warning", lambda text, *values: said.append(text % values))
+    expected = ((first.mean(0) - second.mean(0)) ** 2).sum() + first.var(0, ddof=1).sum() + second.var(0, ddof=1).sum()
+    assert frechet_distance(Moments.of(first), Moments.of(second)) == pytest.approx(expected, rel=1e-12)
+    assert "4 samples, 40 dimensions" in said[0]
+
+
+# --- KID
+
+
+def test_kernel_distance_is_that_of_a_double_loop(small_blocks):
+    first, second = _features(23, 5, 1), _features(17, 5, 2, mean=0.5)
+
+    def kernel(x, y):
+        return (sum(a * b for a, b in zip(x, y, strict=True)) / 5 + 1) ** 3
+
+    def within(points):
+        n = len(points)
+        return sum(kernel(points[i], points[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
+
+    across = sum(kernel(x, y) for x in first for y in second) / (23 * 17)
+    expected = within(first) + within(second) - 2 * across
+    assert kernel_distance(first, second) == pytest.approx(expected, rel=1e-10)
+
+
+def test_kernel_distance_is_unbiased():
+    # Halves of one small population, all ways to part it: the mean of an unbiased estimator is the population's own
+    # value, which for a population parted without replacement is exactly 0.
+    from itertools import combinations
+
+    population = _features(6, 2)
+    values = []
+    for chosen in combinations(range(6), 3):
+        rest = [index for index in range(6) if index not in chosen]
+        values.append(kernel_distance(population[list(chosen)], population[rest]))
+    assert np.mean(values) == pytest.approx(0, abs=1e-9 * np.std(values))
+
+
+# --- Inception Score
+
+
+def test_inception_score_of_known_label_mixes():
+    def sure(labels):
+        return 1000.0 * np.eye(5)[labels]
+
+    everything = np.repeat(np.arange(5), 20)  # each class as often: as many as there are classes
+    assert inception_score(sure(everything), 10) == pytest.approx((5, 0))
+    assert inception_score(sure(np.zeros(40, int)), 10) == pytest.approx((1, 0))  # one class only
+    assert inception_score(np.zeros([40, 5]), 10) == pytest.approx((1, 0))  # no idea of any
+    mixed = np.array([0, 0, 0, 1])  # entropy of (3/4, 1/4)
+    expected = np.exp(-0.75 * np.log(0.75) - 0.25 * np.log(0.25))
+    assert inception_score(sure(mixed), 1) == pytest.approx((expected, 0))
+
+
+def test_inception_score_of_splits_is_mean_and_deviation():
+    first, second = np.eye(2)[[0, 1]] * 1000, np.eye(2)[[0, 0]] * 1000  # scores 2 and 1
+    interleaved = np.stack([first, second], 1).reshape(4, 2)
+    assert inception_score(interleaved, 2) == pytest.approx((1.5, 0.5))
+
+
+# --- precision and recall
+
+
+def test_precision_and_recall_of_a_set_with_itself_are_one(small_blocks):
+    features = _features(30, 4)
+    assert precision_recall(features, features) == (1, 1)
+    same = np.repeat(_features(2, 4), 10, 0)  # balls without extent
+    assert precision_recall(same, same) == (1, 1)
+
+
+def test_precision_and_recall_of_sets_far_apart_are_zero(small_blocks):
+    assert precision_recall(_features(30, 4, 1), _features(25, 4, 2, mean=1000)) == (0, 0)
+
+
+def test_recall_alone_suffers_from_a_lost_mode_and_precision_alone_from_a_wrong_one(small_blocks):
+    one, other = _features(20, 3, 1), _features(20, 3, 1) + 1000
+    assert precision_recall(np.concatenate([one, other]), one) == (1, 0.5)
+    assert precision_recall(one, np.concatenate([one, other])) == (0.5, 1)
+
+
+def test_precision_is_that_of_a_double_loop(small_blocks):
+    real, drawn = _features(25, 3, 1), _features(22, 3, 2)
+
+    def covered(support, asked):
+        radii = [sorted(np.linalg.norm(support - point, axis=1))[3] for point in support]  # 0 is the point itself
+        hits = [any(np.linalg.norm(point - s) <= r for s, r in zip(support, radii, strict=True)) for point in asked]
+        return np.mean(hits)
+
+    found = precision_recall(real, drawn)
+    assert found == (covered(real, drawn), covered(drawn, real))
+    assert 0 < found[0] < 1
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize("score", [kernel_distance, precision_recall])
+def test_features_that_do_not_fit_are_refused(score):
+    with pytest.raises(UserError, match="another shape"):
+        score(np.zeros([9, 3]), np.zeros([9, 4]))
+    with pytest.raises(UserError, match="not finite"):
+        score(np.zeros([9, 3]), np.full([9, 3], np.nan))
+    with pytest.raises(UserError, match="Received: 1"):
+        score(np.zeros([9, 3]), np.zeros([1, 3]))
+
+
+def test_moments_that_do_not_fit_are_refused():
+    with pytest.raises(UserError, match="different lengths"):
+        frechet_distance(Moments(3), Moments(4))
+    with pytest.raises(UserError, match="two samples"):
+        frechet_distance(Moments(3), Moments(3))
+    with pytest.raises(UserError, match="splits"):
+        inception_score(np.zeros([3, 2]), 10)
