@@ -97,7 +97,7 @@ class ImageGraph(tf.Module):
         self.project = _Dense(
             _value(generator.project.kernel)[:, order], _value(generator.project.bias)[order], "project"
         )
-        self.first_mask = _Mask(generator.first_mask, "first_mask")
+        self.first_mask = _mask(generator.first_mask, "first_mask")
         self.styles = _Styles([norm for block in generator.blocks for norm in (block.norm1, block.norm2)])
         *others, last = generator.blocks
         self.blocks = [_Block(block, _Affine()) for block in others] + [_Block(last, _Affine(generator.norm))]
@@ -106,15 +106,20 @@ class ImageGraph(tf.Module):
     def __call__(self, noise: tf.Tensor, sentence: tf.Tensor) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
         styles = self.styles(sentence)
         x = tf.reshape(self.project(noise), [-1, FIRST_SIZE, FIRST_SIZE, self.first_filters])
-        logits = self.first_mask(x)
+        logits = self.first_mask and self.first_mask(x)
         masks = []
         for index, block in enumerate(self.blocks):
             if masks:
-                logits = upsample_bilinear(logits)
-            masks.append(tf.sigmoid(logits))
+                logits = None if logits is None else upsample_bilinear(logits)
+            masks.append(_everywhere(x, FIRST_SIZE * 2**index) if logits is None else tf.sigmoid(logits))
             x = block(x, masks[-1], styles[2 * index : 2 * index + 2], enlarge=index > 0)
-            logits = None if block.mask is None else block.mask(x)
+            logits = block.mask and block.mask(x)
         return tf.tanh(self.to_rgb(leaky_relu(x))), tuple(masks)
+
+
+def _everywhere(x: tf.Tensor, size: int) -> tf.Tensor:
+    """The mask of a block that has none, (B, size, size, 1): there the text acts everywhere."""
+    return tf.ones([tf.shape(x)[0], size, size, 1])
 
 
 class _Styles(tf.Module):
@@ -156,7 +161,7 @@ class _Block(tf.Module):
         self.shortcut = None
         if block.shortcut is not None:
             self.shortcut = _conv(block.shortcut, f"{name}_shortcut", _Affine(factor=after.factor, shift=0.0))
-        self.mask = None if block.mask is None else _Mask(block.mask, f"{name}_mask")
+        self.mask = _mask(block.mask, f"{name}_mask")
 
     def __call__(self, x: tf.Tensor, mask: tf.Tensor, styles: list[tuple[tf.Tensor, tf.Tensor]], enlarge: bool):
         """x (B, h, w, C), mask (B, H, W, 1) -> (B, H, W, F), where H is 2 h if it enlarges."""
@@ -181,6 +186,10 @@ class _Mask(tf.Module):
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         return self.out(tf.nn.relu(self.hidden(x)))
+
+
+def _mask(predictor: MaskPredictor | None, name: str) -> _Mask | None:
+    return None if predictor is None else _Mask(predictor, name)
 
 
 class _Affine:

@@ -1,0 +1,229 @@
+"""SavedModel: captions in, pictures out, tokenizer and vocabulary included, for TensorFlow Serving and TensorFlow.
+
+Nothing in it needs Keras or this package. Every input and output has the batch as its first dimension, and a row of the
+outputs depends on the same row of the inputs alone, so a server may merge and split requests as it likes. What a
+caption says never makes a request fail, because others may share its batch: unknown words are left out and counted.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from ssagan_tf import noise
+from ssagan_tf.errors import UserError
+from ssagan_tf.export.graph import ImageGraph, TextGraph
+from ssagan_tf.networks import TextEncoder
+from ssagan_tf.networks.generator import FIRST_SIZE
+from ssagan_tf.ssagan import SSAGAN, VOCABULARY_FILE
+from ssagan_tf.text.captions import MAX_CHARACTERS, CaptionEncoder
+
+MAX_BATCH = 32  # pictures of one request
+_PART = 8  # pictures drawn at a time, which bounds the memory that their features take
+_MOST_BYTES = 4 * MAX_CHARACTERS  # of a caption are read; a character has four bytes at most
+
+
+def export(model: SSAGAN, folder: pathlib.Path) -> None:
+    """Writes a SavedModel with the signatures of `Served`. Raises UserError for a text encoder that it cannot copy."""
+    with tempfile.TemporaryDirectory() as scratch:
+        vocabulary = pathlib.Path(scratch) / VOCABULARY_FILE
+        model.vocabulary.save(vocabulary)
+        served = Served(model, vocabulary)
+        tf.saved_model.save(served, str(folder), signatures=served.signatures())
+
+
+class Served(tf.Module):
+    """What a server runs. Its public methods are the signatures; arguments are named as the inputs are.
+
+    `captions` are (B,) strings, `seed` (B,) int64, `truncation` (B,) a factor on the noise: below 1, more usual and
+    less varied pictures. Images are (B, S, S, 3) in [-1, 1], masks (B, h, h, 1) in [0, 1], both float32.
+
+    Args:
+        model: its weights are copied.
+        vocabulary: file with the model's words; it becomes an asset of the SavedModel.
+
+    Raises:
+        UserError: a text encoder other than `TextEncoder`.
+    """
+
+    def __init__(self, model: SSAGAN, vocabulary: pathlib.Path):
+        super().__init__()
+        if not isinstance(model.text_encoder, TextEncoder):
+            raise UserError(
+                f"This text encoder cannot be exported. Received: {type(model.text_encoder).__name__}. Use TextEncoder."
+            )
+        self.words = _WordsOfFile(vocabulary, model.max_words)
+        self.text = TextGraph(model.text_encoder, model.max_words)
+        self.image = ImageGraph(model.generator)
+        self.noise_dim = model.generator.noise_dim
+        self.sentence_dim = model.generator.sentence_dim
+        self.image_size = model.generator.image_size
+        self.mask_sizes = [FIRST_SIZE * 2**index for index in range(len(model.generator.blocks))]
+        # Traced once, whatever the number of signatures that call them.
+        self._encode = tf.function(self._encode_rows, input_signature=[tf.TensorSpec([None], tf.string)])
+        sizes = (self.noise_dim, self.sentence_dim)
+        self._draw = tf.function(self._draw_rows, input_signature=[tf.TensorSpec([None, size]) for size in sizes])
+
+    def signatures(self) -> dict[str, Callable]:
+        """All signatures by name."""
+        text, seed, number = (tf.TensorSpec([None], dtype) for dtype in (tf.string, tf.int64, tf.float32))
+        sentence = tf.TensorSpec([None, self.sentence_dim])
+        return {
+            "serving_default": tf.function(self.png_of_captions, [text]),
+            "generate": tf.function(self.generate, [text, seed]),
+            "generate_truncated": tf.function(self.generate_truncated, [text, seed, number]),
+            "generate_with_masks": tf.function(self.generate_with_masks, [text, seed]),
+            "generate_png": tf.function(self.generate_png, [text, seed, number]),
+            "encode_text": tf.function(self.encode_text, [text]),
+            "generate_from_embedding": tf.function(self.generate_from_embedding, [sentence, seed]),
+            "interpolate": tf.function(self.interpolate, [text, text, seed, seed, number]),
+        }
+
+    # === Signatures ===
+
+    def png_of_captions(self, captions):
+        """PNG files of captions, with seed 0."""
+        _check_rows(captions)
+        seed = tf.zeros_like(captions, tf.int64)
+        return {"png_bytes": _pngs(self._draw(self._noise(seed), self._encode(captions)["sentence"])[0])}
+
+    def generate(self, captions, seed):
+        """Images, their finest masks, and how many words of each caption were known and unknown."""
+        _check_rows(captions, seed)
+        return self._pictures(captions, self._noise(seed))
+
+    def generate_truncated(self, captions, seed, truncation):
+        """As `generate`, with truncation."""
+        _check_rows(captions, seed, truncation)
+        return self._pictures(captions, self._noise(seed, truncation))
+
+    def generate_with_masks(self, captions, seed):
+        """As `generate`, with the masks of all stages: `mask_4`, `mask_8`, ..."""
+        _check_rows(captions, seed)
+        encoded = self._encode(captions)
+        images, masks = self._draw(self._noise(seed), encoded["sentence"])
+        stages = {f"mask_{size}": mask for size, mask in zip(self.mask_sizes, masks, strict=True)}
+        return {"images": images, **stages, **_counts(encoded)}
+
+    def generate_png(self, captions, seed, truncation):
+        """As `generate_truncated`, but PNG files and no masks."""
+        drawn = self.generate_truncated(captions, seed, truncation)
+        return {"png_bytes": _pngs(drawn["images"]), **_counts(drawn)}
+
+    def encode_text(self, captions):
+        """Ids (B, T), features of words (B, T, D), zero after a caption's end, sentences (B, D) and counts of words."""
+        _check_rows(captions)
+        return self._encode(captions)
+
+    def generate_from_embedding(self, sentence, seed):
+        """Images and finest masks of sentences (B, D), such as mixtures of those that `encode_text` gives."""
+        _check_rows(sentence, seed)
+        images, masks = self._draw(self._noise(seed), sentence)
+        return {"images": images, "masks": masks[-1]}
+
+    def interpolate(self, captions, to_captions, seed, to_seed, along):
+        """Images on the way from one caption and seed to another; `along` (B,) in [0, 1] says how far.
+
+        Sentences are mixed linearly, noises along the sphere.
+        """
+        _check_rows(captions, to_captions, seed, to_seed, along)
+        start, end = self._encode(captions)["sentence"], self._encode(to_captions)["sentence"]
+        along = along[:, None]
+        noise_batch = _along_sphere(self._noise(seed), self._noise(to_seed), along)
+        images, masks = self._draw(noise_batch, start * (1 - along) + end * along)
+        return {"images": images, "masks": masks[-1]}
+
+    # === Parts of them ===
+
+    def _encode_rows(self, captions):
+        ids, unknown = self.words(tf.strings.substr(captions, 0, _MOST_BYTES))
+        features, sentence = self.text(ids)
+        known = tf.math.count_nonzero(ids, -1)
+        return {
+            "ids": ids,
+            "words": features,
+            "sentence": sentence,
+            "known_words": known,
+            "unknown_words": unknown,
+        }
+
+    def _noise(self, seed, truncation=None):
+        drawn = tf.ensure_shape(noise.normals_in_graph(seed, self.noise_dim), [None, self.noise_dim])
+        return drawn if truncation is None else drawn * truncation[:, None]
+
+    def _pictures(self, captions, noise_batch):
+        encoded = self._encode(captions)
+        images, masks = self._draw(noise_batch, encoded["sentence"])
+        return {"images": images, "masks": masks[-1], **_counts(encoded)}
+
+    def _draw_rows(self, noise_batch, sentence):
+        """As `ImageGraph`, a part of the batch at a time."""
+        shapes = [(self.image_size, self.image_size, 3), *((size, size, 1) for size in self.mask_sizes)]
+        count = tf.shape(noise_batch)[0]
+        parts = (count + _PART - 1) // _PART
+        done = [tf.TensorArray(tf.float32, parts, element_shape=[None, *shape], infer_shape=False) for shape in shapes]
+
+        def draw(part, done):
+            rows = slice(part * _PART, (part + 1) * _PART)
+            image, masks = self.image(noise_batch[rows], sentence[rows])
+            drawn = zip(done, (image, *masks), strict=True)
+            return part + 1, [array.write(part, value) for array, value in drawn]
+
+        _, done = tf.while_loop(lambda part, _: part < parts, draw, [0, done], parallel_iterations=1)
+        image, *masks = (
+            tf.ensure_shape(array.concat(), [None, *shape]) for array, shape in zip(done, shapes, strict=True)
+        )
+        return image, tuple(masks)
+
+
+class _WordsOfFile(CaptionEncoder):
+    """A `CaptionEncoder` that reads its words from a file: an asset, where a person can read them too."""
+
+    def __init__(self, vocabulary: pathlib.Path, max_words: int):
+        tf.Module.__init__(self)
+        self.max_words = max_words
+        # A line's number is its word's id. The first is padding, whose name no tokenizer makes, so 0 is free.
+        words = tf.lookup.TextFileInitializer(
+            str(vocabulary),
+            tf.string,
+            tf.lookup.TextFileIndex.WHOLE_LINE,
+            tf.int64,
+            tf.lookup.TextFileIndex.LINE_NUMBER,
+        )
+        self.table = tf.lookup.StaticHashTable(words, default_value=0)
+
+
+def _check_rows(first: tf.Tensor, *others: tf.Tensor) -> None:
+    """Refuses requests that are too large for one, and inputs of different lengths, which would be broadcast."""
+    count = tf.shape(first)[0]
+    what = "A request draws too many pictures. Received:"
+    tf.debugging.Assert(count <= MAX_BATCH, [what, count, f"Send at most {MAX_BATCH} at once."])
+    for other in others:
+        sizes = count, tf.shape(other)[0]
+        what = "Every picture has one of each input. Received inputs of lengths:"
+        tf.debugging.Assert(tf.equal(*sizes), [what, *sizes, "Send as many of each."])
+
+
+def _counts(encoded: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    return {name: encoded[name] for name in ("known_words", "unknown_words")}
+
+
+def _pngs(images: tf.Tensor) -> tf.Tensor:
+    """(B, S, S, 3) in [-1, 1] -> (B,) PNG files, by the published rule of 8 bits; see `pictures.to_uint8`."""
+    pixels = tf.cast((tf.clip_by_value(images, -1.0, 1.0) + 1.0) * 127.5, tf.uint8)
+    return tf.map_fn(tf.io.encode_png, pixels, fn_output_signature=tf.TensorSpec([], tf.string))
+
+
+def _along_sphere(start: tf.Tensor, end: tf.Tensor, along: tf.Tensor) -> tf.Tensor:
+    """(B, D), (B, D), (B, 1) -> (B, D); as `sampling.interpolate` does it."""
+    lengths = tf.norm(start, axis=-1, keepdims=True) * tf.norm(end, axis=-1, keepdims=True)
+    cosine = tf.reduce_sum(start * end, -1, keepdims=True) / lengths
+    angle = tf.acos(tf.clip_by_value(cosine, -1.0, 1.0))
+    near = angle < 1e-4
+    # Where the ends are one, a sine of 1 keeps the unused branch finite.
+    sine = tf.where(near, tf.ones_like(angle), tf.sin(angle))
+    on_sphere = (tf.sin((1 - along) * angle) * start + tf.sin(along * angle) * end) / sine
+    return tf.where(near, start * (1 - along) + end * along, on_sphere)
