@@ -11,6 +11,7 @@ from ssagan_tf import files
 from ssagan_tf.errors import UserError
 
 MAX_BYTES = 2**20
+TEXT_TRAININGS = ("frozen", "damsm", "end_to_end")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +21,7 @@ class ModelConfig:
     Attributes:
         image_encoder: "compact", "inception" as published (its weights are converted ones), or None: no DAMSM loss.
         initial_gate: where the residual gates start: 0 as published; 1 opens them at once, for short trainings.
+        mask_blocks, end_to_end_weight, global_negatives, penalised, mismatched_pairs: what `ablate.py` varies.
     """
 
     image_size: int = 256
@@ -35,6 +37,11 @@ class ModelConfig:
     damsm_weight: float | None = None
     initial_gate: float = 0.0
     published: bool = False
+    mask_blocks: int | None = None
+    end_to_end_weight: float = 1.0
+    global_negatives: bool = True
+    penalised: bool = True
+    mismatched_pairs: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +68,9 @@ class TrainConfig:
     Attributes:
         steps: iterations in all.
         batch_size: pictures of an iteration, over all devices.
+        damsm: folder made by pretrain_damsm.py, whose text and image encoder are taken; None: they are pretrained.
         pretraining_steps: iterations of DAMSM before, on text and image encoder alone, with
-            `pretraining_batch_size`; never more than `steps`, so that a short trial is short.
+            `pretraining_batch_size`; in train.py never more than `steps`, so that a short trial is short.
         generator_rate, discriminator_rate, encoder_rate: learning rates of the Adams.
         ema_pictures: half-life, in pictures seen, of the generator's moving average; 0: none (published).
         checkpoint_every: iterations between checkpoints.
@@ -74,6 +82,7 @@ class TrainConfig:
 
     steps: int = 221_400
     batch_size: int = 24
+    damsm: str | None = None
     pretraining_steps: int = 20_000
     pretraining_batch_size: int = 48
     generator_rate: float = 1e-4
@@ -140,11 +149,16 @@ class Config:
         """Raises UserError for numbers that cannot be meant; it begins what was received with `where`."""
         values = {name: value for part in dataclasses.asdict(self).values() for name, value in part.items()}
         for name, (least, most) in _LIMITS.items():
-            if not least <= values[name] <= most:
+            if values[name] is not None and not least <= values[name] <= most:
                 raise UserError(f"{name} is out of range. Received: {where}{values[name]}. Use {least} to {most}.")
         size = self.model.image_size
         if size & (size - 1):
             raise UserError(f"image_size must be a power of two. Received: {where}{size}. Use 64, 128 or 256.")
+        if self.model.text_training not in TEXT_TRAININGS:
+            raise UserError(
+                f"No such text_training. Received: {where}{self.model.text_training!r}. "
+                f"Use one of {', '.join(TEXT_TRAININGS)}."
+            )
         if self.model.image_encoder not in (None, "compact", "inception"):
             raise UserError(
                 f"No such image_encoder. Received: {where}{self.model.image_encoder!r}. "
@@ -162,6 +176,8 @@ _LIMITS = {
     "dropout": (0, 0.99),
     "max_words": (1, 1000),
     "initial_gate": (-10, 10),
+    "mask_blocks": (0, 100),
+    "end_to_end_weight": (0, 10**6),
     "steps": (1, 99_999_999),
     "batch_size": (1, 65_536),
     "pretraining_steps": (0, 99_999_999),
@@ -179,16 +195,22 @@ _LIMITS = {
 
 
 def _from_dict(cls, raw, origin):
-    """A dataclass from JSON's dict, nested ones too; every field there, none unknown, of its type."""
+    """A dataclass from JSON's dict, nested ones too: no field unknown, each of its type, no part missing.
+
+    A field that is missing was not there yet when the configuration was written: it has its default.
+    """
     hints = typing.get_type_hints(cls)
-    if not isinstance(raw, dict) or set(raw) != set(hints):
+    parts = {name for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+    if not isinstance(raw, dict) or not parts <= set(raw) <= set(hints):
         found = sorted(raw) if isinstance(raw, dict) else type(raw).__name__
         raise UserError(
             f"The configuration's fields are not as expected. Received: {origin}: {found}. Expected {sorted(hints)}."
         )
     values = {}
     for name, hint in hints.items():
-        if dataclasses.is_dataclass(hint):
+        if name not in raw:
+            continue
+        if name in parts:
             values[name] = _from_dict(hint, raw[name], f"{origin}: {name}")
             continue
         value = float(raw[name]) if hint is float and type(raw[name]) is int else raw[name]

@@ -19,22 +19,25 @@ _SAME = 1e-8  # smallest product of norms in a cosine
 
 
 def hinge_discriminator_loss(
-    real: tf.Tensor, mismatched: tf.Tensor, fake: tf.Tensor, global_batch: tf.Tensor | int | None = None
+    real: tf.Tensor, mismatched: tf.Tensor | None, fake: tf.Tensor, global_batch: tf.Tensor | int | None = None
 ) -> tf.Tensor:
     """Hinge loss of the discriminator: real pairs up, generated and mismatched pairs down, half each.
 
     Args:
         real: (B,) logits of real pictures with their sentences.
-        mismatched: (M,) logits of real pictures with other pictures' sentences; B - 1 of them as published.
+        mismatched: (M,) logits of real pictures with other pictures' sentences; B - 1 of them as published. None:
+            generated pairs alone are pushed down, at full weight (not published).
         fake: (B,) logits of generated pictures with their sentences.
         global_batch: samples over all replicas.
 
     Returns:
         Scalar. A batch of one has no mismatched pair and that term is 0.
     """
-    pairs = tf.size(mismatched) if global_batch is None else global_batch - 1
-    falling = _mean(tf.nn.relu(1.0 + fake), global_batch) + _mean(tf.nn.relu(1.0 + mismatched), pairs)
-    return _mean(tf.nn.relu(1.0 - real), global_batch) + falling / 2.0
+    falling = _mean(tf.nn.relu(1.0 + fake), global_batch)
+    if mismatched is not None:
+        pairs = tf.size(mismatched) if global_batch is None else global_batch - 1
+        falling = (falling + _mean(tf.nn.relu(1.0 + mismatched), pairs)) / 2.0
+    return _mean(tf.nn.relu(1.0 - real), global_batch) + falling
 
 
 def matching_aware_gradient_penalty(
@@ -134,14 +137,17 @@ def sentence_loss(
 def damsm_loss(
     regions: tf.Tensor,
     code: tf.Tensor,
-    words: tf.Tensor,
+    words: tf.Tensor | None,
     sentence: tf.Tensor,
     lengths: tf.Tensor,
     class_ids: tf.Tensor | None = None,
     gamma1: float = 5.0,
 ) -> tf.Tensor:
-    """Both word losses and both sentence losses, added up: scalar. Published gamma1: 4 in pretraining, else 5."""
-    by_words = word_loss(regions, words, lengths, class_ids, gamma1)
+    """Both word losses (none without words) and both sentence losses, added up: scalar.
+
+    Published gamma1: 4 in pretraining, else 5.
+    """
+    by_words = () if words is None else word_loss(regions, words, lengths, class_ids, gamma1)
     return tf.add_n([*by_words, *sentence_loss(code, sentence, class_ids)])
 
 

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import pathlib
-from collections.abc import Sequence
 
 import keras
-import numpy as np
 import tensorflow as tf
-from absl import logging
 
-from ssagan_tf import distribution, files, losses, noise, saving
-from ssagan_tf.config import Config, ModelConfig
+from ssagan_tf import distribution, files, losses, saving
+from ssagan_tf.config import TEXT_TRAININGS, Config, ModelConfig
 from ssagan_tf.errors import UserError
-from ssagan_tf.networks import CompactImageEncoder, Discriminator, Generator, ImageEncoder, TextEncoder
+from ssagan_tf.networks import (
+    CompactImageEncoder,
+    Discriminator,
+    Generator,
+    ImageEncoder,
+    SentenceEncoder,
+    TextEncoder,
+)
 from ssagan_tf.networks.layers import at_least_float32
 from ssagan_tf.optimizers import published_optimizers
-from ssagan_tf.pictures import to_uint8
-from ssagan_tf.text.captions import CaptionEncoder, notes
 from ssagan_tf.text.vocabulary import Vocabulary
+from ssagan_tf.text_to_image import TextToImage
 
-TEXT_TRAININGS = ("frozen", "damsm", "end_to_end")
 DAMSM_WEIGHTS = {"frozen": 0.05, "damsm": 0.1, "end_to_end": 0.1}
 CONFIG_FILE = "config.json"
 VOCABULARY_FILE = "vocabulary.txt"
 WEIGHTS_FILE = "model.safetensors"
 TRAINING_FILE = "training.safetensors"
-_SAMPLING_BATCH = 16
 
 
-class SSAGAN(keras.Model):
+class SSAGAN(TextToImage):
     """Text to image with semantic-spatial aware GAN (Liao et al., CVPR 2022).
 
     Saved with `save_to_preset` and read with `from_preset`: a folder, in which the vocabulary travels with the weights.
@@ -39,7 +39,7 @@ class SSAGAN(keras.Model):
     Args:
         generator: makes pictures.
         discriminator: judges them; the same image size and sentence size as the generator's. None: for sampling only.
-        text_encoder: reads captions.
+        text_encoder: reads captions; a `TextEncoder` or another `SentenceEncoder`.
         image_encoder: its partner in the DAMSM loss; without one there is no DAMSM term.
         vocabulary: needed wherever captions are text.
         text_training: how the text encoder learns. "frozen": it does not (published baseline). "damsm": by DAMSM on
@@ -49,6 +49,11 @@ class SSAGAN(keras.Model):
             text encoder, 0.1 otherwise.
         published: with the published quirk of joint training: the text encoder's dropout is on and the image encoder's
             batch norms use and move batch statistics, for real and generated pictures alike. Off: inference mode.
+        end_to_end_weight: factor on the gradient by which the generator's loss reaches the text encoder; its learning
+            rate is that of `encoder_optimizer`.
+        global_negatives: whether the captions of all replicas are DAMSM's negatives, or each replica's its own.
+        penalised: with the gradient penalty of the discriminator; published with.
+        mismatched_pairs: whether the discriminator sees real pictures with other pictures' sentences; published with.
         max_words: width of a caption when sampling.
         seed: of the noise drawn in training.
 
@@ -60,31 +65,34 @@ class SSAGAN(keras.Model):
         self,
         generator: Generator,
         discriminator: Discriminator | None,
-        text_encoder: TextEncoder,
+        text_encoder: SentenceEncoder,
         image_encoder: keras.Model | None = None,
         vocabulary: Vocabulary | None = None,
         text_training: str | None = None,
         damsm_weight: float | None = None,
         published: bool = False,
+        end_to_end_weight: float = 1.0,
+        global_negatives: bool = True,
+        penalised: bool = True,
+        mismatched_pairs: bool = True,
         max_words: int = 18,
         seed: int = 0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(generator, text_encoder, vocabulary, max_words, **kwargs)
         if text_training is None:
             text_training = "frozen" if image_encoder is None else "damsm"
-        self.generator = generator
         self.discriminator = discriminator
-        self.text_encoder = text_encoder
         self.image_encoder = image_encoder
-        self.vocabulary = vocabulary
         self.text_training = text_training
         self.damsm_weight = DAMSM_WEIGHTS.get(text_training) if damsm_weight is None else damsm_weight
         self.published = published
-        self.max_words = max_words
+        self.end_to_end_weight = end_to_end_weight
+        self.global_negatives = global_negatives
+        self.penalised = penalised
+        self.mismatched_pairs = mismatched_pairs
         self.seed = seed
         self._check_parts()
-        self.caption_encoder = vocabulary and CaptionEncoder(vocabulary, max_words)
         self.built = True
 
     def _check_parts(self):
@@ -119,7 +127,13 @@ class SSAGAN(keras.Model):
         """
         sizes = {"image_size": config.image_size, "sentence_dim": config.sentence_dim}
         nets = {"base_filters": config.base_filters, **sizes}
-        generator = Generator(**nets, noise_dim=config.noise_dim, mask_filters=config.mask_filters, name="generator")
+        generator = Generator(
+            **nets,
+            noise_dim=config.noise_dim,
+            mask_filters=config.mask_filters,
+            mask_blocks=config.mask_blocks,
+            name="generator",
+        )
         text_encoder = TextEncoder(
             len(vocabulary), config.sentence_dim, config.dropout, config.embedding_dim, name="text_encoder"
         )
@@ -142,6 +156,10 @@ class SSAGAN(keras.Model):
             text_training=config.text_training,
             damsm_weight=config.damsm_weight,
             published=config.published,
+            end_to_end_weight=config.end_to_end_weight,
+            global_negatives=config.global_negatives,
+            penalised=config.penalised,
+            mismatched_pairs=config.mismatched_pairs,
             **common,
         )
 
@@ -248,34 +266,37 @@ class SSAGAN(keras.Model):
         noise_batch = batch["noise"] if "noise" in batch else self._draw_noise(tf.shape(image)[0])
         noise_batch = tf.cast(noise_batch, image.dtype)
         with tf.GradientTape() as text_tape:
-            words, sentence = self.text_encoder(batch["caption"], training=self._quirky_encoders)
-        fixed_words, fixed_sentence = tf.stop_gradient(words), tf.stop_gradient(sentence)
+            encoded = self.text_encoder(batch["caption"], training=self._quirky_encoders)
+        # Words and sentence; of an encoder without word features the sentence alone.
+        embeddings = [part for part in encoded if part is not None]
+        fixed = [tf.stop_gradient(part) for part in embeddings]
+        fixed_sentence = fixed[-1]
 
         # One generated batch serves all. Its tape is asked once, when D has been updated twice.
         with tf.GradientTape() as generator_tape:
             generator_tape.watch(fixed_sentence)
             fake, _ = self.generator(noise_batch, fixed_sentence, training=True)
 
-        damsm_real, by_embeddings = self._damsm_on_real(batch, image, fixed_words, fixed_sentence)
+        damsm_real, by_embeddings, by_heads = self._damsm_on_real(batch, image, fixed)
         if self.text_training == "damsm":
-            self._text_encoder_step(text_tape, (words, sentence), by_embeddings)
+            self._text_encoder_step(text_tape, embeddings, by_embeddings, by_heads)
         discriminator_loss = self._discriminator_step(image, fake, fixed_sentence)
-        gradient_penalty = self._penalty_step(image, fixed_sentence)
+        gradient_penalty = self._penalty_step(image, fixed_sentence) if self.penalised else _zero(image)
 
         # The gradient goes by way of the pictures, so that none by D's weights is built.
         with tf.GradientTape(watch_accessed_variables=False) as fake_tape:
             fake_tape.watch(fake)
             logits = self.discriminator(fake, fixed_sentence)
             generator_loss = losses.hinge_generator_loss(logits, self._global_batch(image))
-            damsm_fake = self._damsm(batch, fake, fixed_words, fixed_sentence, self.damsm_weight)
+            damsm_fake = self._damsm(batch, fake, fixed, self.damsm_weight)
             loss = generator_loss + damsm_fake
         by_fake = fake_tape.gradient(loss, fake)
         variables = self.generator.trainable_variables
         *by_variables, by_sentence = generator_tape.gradient(fake, [*variables, fixed_sentence], by_fake)
         self.generator_optimizer.apply(by_variables, variables)
         if self.text_training == "end_to_end":
-            by_embeddings = (by_embeddings[0], by_embeddings[1] + by_sentence, by_embeddings[2])
-            self._text_encoder_step(text_tape, (words, sentence), by_embeddings)
+            by_embeddings[-1] += self.end_to_end_weight * by_sentence
+            self._text_encoder_step(text_tape, embeddings, by_embeddings, by_heads)
         logs = {
             "discriminator_loss": discriminator_loss,
             "gradient_penalty": gradient_penalty,
@@ -289,10 +310,13 @@ class SSAGAN(keras.Model):
         """Hinge loss of real, mismatched and generated pairs; D's first Adam step."""
         with tf.GradientTape() as tape:
             features = self.discriminator.features(image)
-            other_sentences = distribution.next_samples(sentence)
+            mismatched = None
+            if self.mismatched_pairs:
+                others = distribution.next_samples(sentence)
+                mismatched = self.discriminator.logits(features[: tf.shape(others)[0]], others)
             loss = losses.hinge_discriminator_loss(
                 self.discriminator.logits(features, sentence),
-                self.discriminator.logits(features[: tf.shape(other_sentences)[0]], other_sentences),
+                mismatched,
                 self.discriminator(tf.stop_gradient(fake), sentence),
                 self._global_batch(image),
             )
@@ -308,31 +332,33 @@ class SSAGAN(keras.Model):
         _apply(self.discriminator_optimizer, tape, loss, self.discriminator.trainable_variables)
         return loss
 
-    def _damsm(self, batch, image, words, sentence, weight):
-        """This replica's share of the weighted DAMSM loss of the global batch; 0 without an image encoder."""
+    def _damsm(self, batch, image, embeddings, weight):
+        """This replica's share of the weighted DAMSM loss; 0 without an image encoder."""
         if self.image_encoder is None:
-            return at_least_float32(tf.zeros([], image.dtype))
+            return _zero(image)
         regions, code = self.image_encoder(image, training=self._quirky_encoders)
         lengths = tf.math.count_nonzero(batch["caption"], -1)
-        parts = (regions, code, words, sentence, lengths, tf.convert_to_tensor(batch["class_id"]))
-        # Each replica computes the loss of all, so each gives its share of it.
-        return losses.damsm_loss(*map(distribution.gather, parts)) * (weight / distribution.replicas())
+        parts = [regions, code, *embeddings, lengths, tf.convert_to_tensor(batch["class_id"])]
+        # Of the global batch each replica computes the loss of all, so each gives its share of it.
+        if self.global_negatives:
+            parts = [distribution.gather(part) for part in parts]
+        regions, code, *words, sentence, lengths, class_ids = parts
+        loss = losses.damsm_loss(regions, code, words[0] if words else None, sentence, lengths, class_ids)
+        return loss * (weight / distribution.replicas())
 
-    def _damsm_on_real(self, batch, image, words, sentence):
-        """DAMSM on real pictures (weight 1) -> loss, its gradients by (words, sentence, image encoder's weights)."""
-        heads = self.image_encoder.trainable_variables if self.image_encoder is not None else []
+    def _damsm_on_real(self, batch, image, embeddings):
+        """DAMSM on real pictures (weight 1) -> loss, its gradients by the embeddings and by the image encoder."""
         if self.text_training == "frozen" or self.image_encoder is None:
-            return at_least_float32(tf.zeros([], image.dtype)), (tf.zeros_like(words), tf.zeros_like(sentence), [])
+            return _zero(image), [tf.zeros_like(part) for part in embeddings], []
         with tf.GradientTape() as tape:
-            tape.watch([words, sentence])
-            loss = self._damsm(batch, image, words, sentence, 1.0)
-        return loss, tuple(tape.gradient(loss, [words, sentence, heads]))
+            tape.watch(embeddings)
+            loss = self._damsm(batch, image, embeddings, 1.0)
+        return loss, *tape.gradient(loss, (embeddings, self.image_encoder.trainable_variables))
 
-    def _text_encoder_step(self, text_tape, embeddings, gradients):
+    def _text_encoder_step(self, text_tape, embeddings, by_embeddings, by_heads):
         """Carries gradients by words and sentence back to the text encoder; one Adam step of both encoders."""
-        by_words, by_sentence, by_heads = gradients
         variables = self.text_encoder.trainable_variables
-        by_text = text_tape.gradient(embeddings, variables, output_gradients=(by_words, by_sentence))
+        by_text = text_tape.gradient(embeddings, variables, output_gradients=by_embeddings)
         self.encoder_optimizer.apply([*by_text, *by_heads], self._encoder_variables())
 
     @property
@@ -349,128 +375,9 @@ class SSAGAN(keras.Model):
     def _global_batch(image: tf.Tensor) -> tf.Tensor:
         return tf.shape(image)[0] * distribution.replicas()
 
-    # === Sampling ===
 
-    def call(self, captions, noise, training=False):
-        """Pictures of captions.
-
-        Args:
-            captions: tensor of (B,) strings or (B, T) ids.
-            noise: (B, noise_dim).
-
-        Returns:
-            (B, S, S, 3) in [-1, 1].
-        """
-        return self.with_masks(captions, noise, training)[0]
-
-    def with_masks(self, captions, noise, training=False, generator: Generator | None = None):
-        """As `call`, with the masks: (image, masks), see `Generator`; drawn by another generator if one is given."""
-        if captions.dtype == tf.string:
-            captions, _ = self._captions_to_ids(captions)
-        _, sentence = self.text_encoder(captions, training=False)
-        return (generator or self.generator)(noise, sentence, training=training)
-
-    def _captions_to_ids(self, captions):
-        if self.caption_encoder is None:
-            raise UserError("The model has no vocabulary. Received: captions as text. Give ids, or a vocabulary.")
-        return self.caption_encoder(captions)
-
-    def generate(
-        self,
-        captions: str | Sequence[str],
-        seed: int = 0,
-        count: int = 1,
-        truncation: float | None = None,
-    ) -> np.ndarray:
-        """Pictures of captions; a picture depends on its caption and its seed alone.
-
-        Args:
-            captions: one or several.
-            seed: of a caption's first picture; the next ones have seed + 1, seed + 2, ...
-            count: pictures for each caption.
-            truncation: factor on the noise: below 1, more usual and less varied pictures.
-
-        Returns:
-            uint8 (captions * count, S, S, 3), all of the first caption first.
-
-        Raises:
-            UserError: no vocabulary, a caption without a known word, a count below 1.
-        """
-        return self.generate_with_masks(captions, seed, count, truncation)[0]
-
-    def generate_with_masks(
-        self,
-        captions: str | Sequence[str],
-        seed: int = 0,
-        count: int = 1,
-        truncation: float | None = None,
-    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """As `generate`, with the masks: tuple of float32 (captions * count, h, h, 1) in [0, 1], 4x4 first."""
-        if count < 1 or not -(2**63) <= seed <= 2**63 - count:
-            raise UserError(
-                f"No such pictures. Received: seed={seed}, count={count}. Use a count of 1 or more and 64-bit seeds."
-            )
-        sentences = self.encode(captions)
-        seeds = np.tile(np.arange(count, dtype=np.int64) + seed, len(sentences))
-        return self._draw(np.repeat(sentences, count, axis=0), self.noise_of(seeds, truncation))
-
-    def noise_of(self, seeds: Sequence[int] | np.ndarray, truncation: float | None = None) -> np.ndarray:
-        """Noise of each seed, times `truncation` if it is given: float32 (B, noise_dim).
-
-        Raises:
-            UserError: a seed of more than 64 bits.
-        """
-        try:
-            seeds = np.asarray(seeds, np.int64)
-        except OverflowError as error:
-            raise UserError(f"Seeds have 64 bits. Received: {list(seeds)}. Use smaller ones.") from error
-        drawn = noise.normals(seeds, self.generator.noise_dim)
-        return drawn if truncation is None else drawn * np.float32(truncation)
-
-    def encode(self, captions: str | Sequence[str]) -> np.ndarray:
-        """Sentence embeddings of captions: float32 (B, sentence_dim). What is odd in a caption is logged.
-
-        Raises:
-            UserError: no vocabulary, no caption, or one without a known word.
-        """
-        captions = [captions] if isinstance(captions, str) else list(captions)
-        if not captions:
-            raise UserError("Nothing to draw. Received: no caption. Give one at least.")
-        if self.vocabulary is None:
-            raise UserError("The model has no vocabulary. Received: captions as text. Build it with a vocabulary.")
-        for caption in captions:
-            for note in notes(caption, self.vocabulary, self.max_words):
-                logging.warning("%s", note)
-        # Half of a surrogate pair has no UTF-8: it becomes a question mark, which is no word either.
-        texts = [caption.encode(errors="replace") for caption in captions]
-        return np.concatenate([self._encoder(tf.constant(part)).numpy() for part in _parts(texts)])
-
-    def generate_from_embeddings(self, sentences: np.ndarray, noise_batch: np.ndarray) -> np.ndarray:
-        """float32 (B, sentence_dim) and (B, noise_dim) -> uint8 (B, S, S, 3)."""
-        return self._draw(sentences, noise_batch)[0]
-
-    def _draw(self, sentences, noise_batch):
-        drawn = [self._drawer(*part) for part in zip(_parts(noise_batch), _parts(sentences), strict=True)]
-        images = np.concatenate([to_uint8(image.numpy()) for image, _ in drawn])
-        masks = zip(*(part_masks for _, part_masks in drawn), strict=True)
-        return images, tuple(np.concatenate([part.numpy() for part in stage]) for stage in masks)
-
-    @functools.cached_property
-    def _encoder(self):
-        def encode(captions):
-            return self.text_encoder(self._captions_to_ids(captions)[0], training=False)[1]
-
-        return tf.function(encode, input_signature=[tf.TensorSpec([None], tf.string)])
-
-    @functools.cached_property
-    def _drawer(self):
-        sizes = (self.generator.noise_dim, self.generator.sentence_dim)
-        signature = [tf.TensorSpec([None, size]) for size in sizes]
-        return tf.function(lambda *inputs: self.generator(*inputs, training=False), input_signature=signature)
-
-
-def _parts(rows: Sequence) -> list[Sequence]:
-    return [rows[first : first + _SAMPLING_BATCH] for first in range(0, len(rows), _SAMPLING_BATCH)]
+def _zero(like):
+    return at_least_float32(tf.zeros([], like.dtype))
 
 
 def _apply(optimizer, tape, loss, variables):

@@ -217,6 +217,70 @@ def test_the_gradient_that_reaches_the_text_end_to_end_is_the_generator_losss(re
         np.testing.assert_allclose(new, value - tf.convert_to_tensor(gradient).numpy(), rtol=1e-3, atol=1e-6)
 
 
+def test_the_weight_of_end_to_end_scales_what_reaches_the_text(ready):
+    moved = []
+    for factor in (1.0, 3.0):
+        model = ready(text_training="end_to_end", end_to_end_weight=factor)
+        model.encoder_optimizer = keras.optimizers.SGD(1.0)
+        model.encoder_optimizer.build(model.text_encoder.trainable_variables)
+        before = weights(model.text_encoder)
+        model.train_step(batch())
+        moved.append([new - old for new, old in zip(weights(model.text_encoder), before, strict=True)])
+    for once, thrice in zip(*moved, strict=True):
+        np.testing.assert_allclose(thrice, 3 * once, rtol=1e-3, atol=1e-6)
+
+
+class WordVectors(keras.Model):
+    """Another source of sentences: the mean of word vectors, and no word features."""
+
+    def __init__(self, vocabulary_size: int, sentence_dim: int):
+        super().__init__(name="word_vectors")
+        self.vocabulary_size, self.sentence_dim = vocabulary_size, sentence_dim
+        self.vectors = keras.layers.Embedding(vocabulary_size, sentence_dim)
+        self(np.zeros((1, 1), "int64"))
+
+    def call(self, ids, training=False):
+        known = tf.cast(ids > 0, tf.float32)[..., None]
+        return None, tf.math.divide_no_nan(tf.reduce_sum(self.vectors(ids) * known, 1), tf.reduce_sum(known, 1))
+
+
+@pytest.mark.parametrize("text_training", ["frozen", "damsm", "end_to_end"])
+def test_another_source_of_sentences_takes_the_lstms_place(tiny_model, randomize, text_training):
+    like = tiny_model()
+    vocabulary = like.vocabulary
+    text_encoder = WordVectors(len(vocabulary), 6)
+    model = SSAGAN(
+        randomize(like.generator, 0),
+        randomize(like.discriminator, 1),
+        text_encoder,
+        Colours(),
+        vocabulary,
+        text_training,
+    )
+    model.compile()
+    before = weights(text_encoder)
+    logs = tf.function(model.train_step)(batch())
+    assert all(np.isfinite(value) for value in logs.values()) and logs["damsm_fake"] > 0
+    assert changed(before, text_encoder) == (text_training != "frozen")
+    one, other = model.generate(["a red bird", "yellow wings"])
+    assert (one != other).any()
+
+
+def test_without_the_penalty_the_discriminator_steps_once(ready):
+    model = ready(penalised=False)
+    assert model.train_step(batch())["gradient_penalty"] == 0
+    assert model.discriminator_optimizer.iterations.numpy() == 1
+
+
+def test_without_mismatched_pairs_only_real_and_generated_ones_count(ready):
+    model, data = ready(mismatched_pairs=False), batch()
+    sentence = model.text_encoder(data["caption"])[1]
+    fake = model.generator(data["noise"], sentence, training=True)[0]
+    real, drawn = (model.discriminator(images, sentence).numpy() for images in (data["image"], fake))
+    expected = np.maximum(1 - real, 0).mean() + np.maximum(1 + drawn, 0).mean()
+    np.testing.assert_allclose(model.train_step(data)["discriminator_loss"], expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("published", [False, True])
 def test_the_published_quirk_runs_the_encoders_in_training_mode(ready, published):
     image_encoder = Colours()

@@ -30,11 +30,11 @@ class Colours(keras.Model):
         return self.regions(images), self.code(tf.reduce_mean(images, [1, 2]))
 
 
-def train(strategy):
+def train(strategy, **options):
     keras.utils.set_random_seed(1)
     with strategy.scope():
         encoders = TextEncoder(7, 6, 0.5, 5, name="t"), Colours()
-        model = SSAGAN(Generator(2, 8, 5, 6, 3, name="g"), Discriminator(2, 8, 6, name="d"), *encoders)
+        model = SSAGAN(Generator(2, 8, 5, 6, 3, name="g"), Discriminator(2, 8, 6, name="d"), *encoders, **options)
         for block in [*model.generator.blocks, *model.discriminator.blocks]:
             block.gate.assign(1.0)
         # Where a gradient is zero but for rounding Adam steps by its sign; plain steps are the honest comparison.
@@ -58,6 +58,14 @@ def pretrain(strategy):
     return [{"loss": history.history["damsm_loss"][-1]}], [(v.path, v.numpy()) for v in damsm.trainable_variables]
 
 
+def by_replica_is_another_loss(two_devices):
+    """Each device's captions as its only negatives: another loss, and smaller, for there are fewer."""
+    (all_of_them, *_), _ = train(two_devices)
+    (their_own, *_), _ = train(two_devices, global_negatives=False)
+    assert 0 < float(their_own["damsm_real"]) < float(all_of_them["damsm_real"])
+    assert float(their_own["discriminator_loss"]) == float(all_of_them["discriminator_loss"])
+
+
 def compare(train, two_devices):
     one_logs, one = train(tf.distribute.get_strategy())
     two_logs, two = train(two_devices)
@@ -75,4 +83,5 @@ if __name__ == "__main__":
     two_devices = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     compare(train, two_devices)
     compare(pretrain, two_devices)
+    by_replica_is_another_loss(two_devices)
     print("EQUAL")

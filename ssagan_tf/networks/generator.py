@@ -46,6 +46,8 @@ class Generator(keras.Model):
         noise_dim: size of the noise.
         sentence_dim: size of the sentence embedding.
         mask_filters: hidden channels of the mask predictors; 100 as published, fewer are faster.
+        mask_blocks: only so many blocks, the first, have a mask; in the others the text acts everywhere alike (plain
+            conditional batch norm: a mask of ones). None: all have one, as published.
         dtype: dtype policy or its name.
 
     Call: noise (B, noise_dim), sentence (B, sentence_dim) -> (image (B, S, S, 3) in [-1, 1], masks: tuple of
@@ -62,6 +64,7 @@ class Generator(keras.Model):
         noise_dim: int = 100,
         sentence_dim: int = 256,
         mask_filters: int = 100,
+        mask_blocks: int | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -73,13 +76,16 @@ class Generator(keras.Model):
         self.first_filters = 8 * base_filters
         in_widths = [self.first_filters, *widths[:-1]]
         self.project = dense(noise_dim, FIRST_SIZE**2 * self.first_filters, name="project", dtype=policy)
-        self.first_mask = MaskPredictor(self.first_filters, mask_filters, name="first_mask", dtype=policy)
+        masked = blocks if mask_blocks is None else mask_blocks
+        self.first_mask = None
+        if masked > 0:
+            self.first_mask = MaskPredictor(self.first_filters, mask_filters, name="first_mask", dtype=policy)
         self.blocks = [
             SSACNBlock(
                 in_filters,
                 filters,
                 sentence_dim,
-                mask_filters if index < blocks - 1 else None,
+                mask_filters if index + 1 < min(masked, blocks) else None,
                 name=f"block_{index}",
                 dtype=policy,
             )
@@ -94,12 +100,14 @@ class Generator(keras.Model):
         self.noise_dim = noise_dim
         self.sentence_dim = sentence_dim
         self.mask_filters = mask_filters
+        self.mask_blocks = mask_blocks
         self.build()
 
     def build(self, *_):
         self.project.build((None, self.noise_dim))
         size = FIRST_SIZE
-        self.first_mask.build((None, size, size, self.first_filters))
+        if self.first_mask is not None:
+            self.first_mask.build((None, size, size, self.first_filters))
         for block in self.blocks:
             block.build((None, size, size, block.in_filters))
             size *= 2
@@ -113,12 +121,13 @@ class Generator(keras.Model):
         # The published reshape is to channels, height, width.
         x = tf.reshape(x, [-1, self.first_filters, FIRST_SIZE, FIRST_SIZE])
         x = tf.transpose(x, [0, 2, 3, 1])
-        logits = self.first_mask(x, training=training)
+        logits = None if self.first_mask is None else self.first_mask(x, training=training)
         masks = []
         for block in self.blocks:
             if masks:
-                x, logits = upsample_nearest(x), upsample_bilinear(logits)
-            masks.append(tf.sigmoid(at_least_float32(logits)))
+                x, logits = upsample_nearest(x), None if logits is None else upsample_bilinear(logits)
+            everywhere = tf.ones_like(x[..., :1])
+            masks.append(at_least_float32(everywhere) if logits is None else tf.sigmoid(at_least_float32(logits)))
             x, logits = block(x, sentence, tf.cast(masks[-1], x.dtype), training=training)
         x = self.to_rgb(leaky_relu(self.norm(x, training=training)))
         return tf.tanh(at_least_float32(x)), tuple(masks)
@@ -131,4 +140,5 @@ class Generator(keras.Model):
             "noise_dim": self.noise_dim,
             "sentence_dim": self.sentence_dim,
             "mask_filters": self.mask_filters,
+            "mask_blocks": self.mask_blocks,
         }

@@ -1,6 +1,8 @@
-"""The text encoder (published `RNN_ENCODER`): word ids to word features and one sentence embedding."""
+"""Text encoders: word ids to word features and one sentence embedding; the LSTM is published `RNN_ENCODER`."""
 
 from __future__ import annotations
+
+import typing
 
 import keras
 import tensorflow as tf
@@ -47,6 +49,25 @@ class TwoBiasLSTMCell(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "units": self.units}
+
+
+class SentenceEncoder(typing.Protocol):
+    """What the model asks of a text encoder: a Keras layer that turns ids into a sentence embedding.
+
+    Whatever fulfils it takes the LSTM's place, in training, sampling and DAMSM alike. Without word features (None)
+    DAMSM compares whole sentences only.
+
+    Attributes:
+        vocabulary_size: number of words with padding.
+        sentence_dim: size D of the embedding.
+
+    Call: ids (B, T), 0 is padding at the end -> (words (B, T, D) or None, sentence (B, D)).
+    """
+
+    vocabulary_size: int
+    sentence_dim: int
+
+    def __call__(self, ids: tf.Tensor, training: bool = False) -> tuple[tf.Tensor | None, tf.Tensor]: ...
 
 
 @register

@@ -184,3 +184,29 @@ def test_mixed_precision_gives_float32_pictures_and_masks_like_the_exact_ones(po
     exact_image, exact_masks = exact(*inputs(), training=training)
     np.testing.assert_allclose(image, exact_image, atol=0.2)
     np.testing.assert_allclose(masks[-1], exact_masks[-1], atol=0.1)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_only_the_first_blocks_have_a_mask_if_so_wished(randomize, count):
+    generator = randomize(Generator(2, 16, 5, 6, 3, mask_blocks=count))
+    noise, sentence = np.ones((2, 5), "float32"), np.ones((2, 6), "float32")
+    image, masks = generator(noise, sentence)
+    assert image.shape == (2, 16, 16, 3) and [mask.shape[1] for mask in masks] == [4, 8, 16]
+    for index, mask in enumerate(masks):
+        assert (mask.numpy() == 1).all() == (index >= count)
+    assert sum("mask" in variable.path for variable in generator.trainable_variables) == 6 * count
+
+
+def test_a_mask_of_ones_is_conditional_batch_norm_without_one(randomize):
+    """The masks' own weights do not reach the picture: one with masks driven to 1 draws the same."""
+    unmasked = randomize(Generator(2, 8, 5, 6, 3, mask_blocks=0))
+    masked = Generator(2, 8, 5, 6, 3)
+    values = {variable.path.split("/", 1)[1]: variable for variable in unmasked.variables}
+    for variable in masked.variables:
+        name = variable.path.split("/", 1)[1]
+        if name in values:
+            variable.assign(values[name])
+        elif name.endswith("out/bias"):
+            variable.assign(np.full(variable.shape, 100.0))
+    noise, sentence = np.ones((2, 5), "float32"), np.ones((2, 6), "float32")
+    np.testing.assert_allclose(masked(noise, sentence)[0], unmasked(noise, sentence)[0], atol=1e-6)

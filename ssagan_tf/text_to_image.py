@@ -1,0 +1,167 @@
+"""Text to picture: what of the model is there to sample with, a text encoder and a generator."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from ssagan_tf import noise
+from ssagan_tf.errors import UserError
+from ssagan_tf.networks import Generator, SentenceEncoder
+from ssagan_tf.pictures import to_uint8
+from ssagan_tf.text.captions import CaptionEncoder, notes
+from ssagan_tf.text.vocabulary import Vocabulary
+
+_SAMPLING_BATCH = 16
+
+
+class TextToImage(keras.Model):
+    """Draws captions; `SSAGAN` is one that can be trained.
+
+    Args:
+        generator: makes pictures.
+        text_encoder: reads captions.
+        vocabulary: needed wherever captions are text.
+        max_words: width of a caption when sampling.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        text_encoder: SentenceEncoder,
+        vocabulary: Vocabulary | None = None,
+        max_words: int = 18,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.generator = generator
+        self.text_encoder = text_encoder
+        self.vocabulary = vocabulary
+        self.max_words = max_words
+        self.caption_encoder = vocabulary and CaptionEncoder(vocabulary, max_words)
+
+    def call(self, captions, noise, training=False):
+        """Pictures of captions.
+
+        Args:
+            captions: tensor of (B,) strings or (B, T) ids.
+            noise: (B, noise_dim).
+
+        Returns:
+            (B, S, S, 3) in [-1, 1].
+        """
+        return self.with_masks(captions, noise, training)[0]
+
+    def with_masks(self, captions, noise, training=False, generator: Generator | None = None):
+        """As `call`, with the masks: (image, masks), see `Generator`; drawn by another generator if one is given."""
+        if captions.dtype == tf.string:
+            captions, _ = self._captions_to_ids(captions)
+        _, sentence = self.text_encoder(captions, training=False)
+        return (generator or self.generator)(noise, sentence, training=training)
+
+    def _captions_to_ids(self, captions):
+        if self.caption_encoder is None:
+            raise UserError("The model has no vocabulary. Received: captions as text. Give ids, or a vocabulary.")
+        return self.caption_encoder(captions)
+
+    def generate(
+        self,
+        captions: str | Sequence[str],
+        seed: int = 0,
+        count: int = 1,
+        truncation: float | None = None,
+    ) -> np.ndarray:
+        """Pictures of captions; a picture depends on its caption and its seed alone.
+
+        Args:
+            captions: one or several.
+            seed: of a caption's first picture; the next ones have seed + 1, seed + 2, ...
+            count: pictures for each caption.
+            truncation: factor on the noise: below 1, more usual and less varied pictures.
+
+        Returns:
+            uint8 (captions * count, S, S, 3), all of the first caption first.
+
+        Raises:
+            UserError: no vocabulary, a caption without a known word, a count below 1.
+        """
+        return self.generate_with_masks(captions, seed, count, truncation)[0]
+
+    def generate_with_masks(
+        self,
+        captions: str | Sequence[str],
+        seed: int = 0,
+        count: int = 1,
+        truncation: float | None = None,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """As `generate`, with the masks: tuple of float32 (captions * count, h, h, 1) in [0, 1], 4x4 first."""
+        if count < 1 or not -(2**63) <= seed <= 2**63 - count:
+            raise UserError(
+                f"No such pictures. Received: seed={seed}, count={count}. Use a count of 1 or more and 64-bit seeds."
+            )
+        sentences = self.encode(captions)
+        seeds = np.tile(np.arange(count, dtype=np.int64) + seed, len(sentences))
+        return self._draw(np.repeat(sentences, count, axis=0), self.noise_of(seeds, truncation))
+
+    def noise_of(self, seeds: Sequence[int] | np.ndarray, truncation: float | None = None) -> np.ndarray:
+        """Noise of each seed, times `truncation` if it is given: float32 (B, noise_dim).
+
+        Raises:
+            UserError: a seed of more than 64 bits.
+        """
+        try:
+            seeds = np.asarray(seeds, np.int64)
+        except OverflowError as error:
+            raise UserError(f"Seeds have 64 bits. Received: {list(seeds)}. Use smaller ones.") from error
+        drawn = noise.normals(seeds, self.generator.noise_dim)
+        return drawn if truncation is None else drawn * np.float32(truncation)
+
+    def encode(self, captions: str | Sequence[str]) -> np.ndarray:
+        """Sentence embeddings of captions: float32 (B, sentence_dim). What is odd in a caption is logged.
+
+        Raises:
+            UserError: no vocabulary, no caption, or one without a known word.
+        """
+        captions = [captions] if isinstance(captions, str) else list(captions)
+        if not captions:
+            raise UserError("Nothing to draw. Received: no caption. Give one at least.")
+        if self.vocabulary is None:
+            raise UserError("The model has no vocabulary. Received: captions as text. Build it with a vocabulary.")
+        for caption in captions:
+            for note in notes(caption, self.vocabulary, self.max_words):
+                logging.warning("%s", note)
+        # Half of a surrogate pair has no UTF-8: it becomes a question mark, which is no word either.
+        texts = [caption.encode(errors="replace") for caption in captions]
+        return np.concatenate([self._encoder(tf.constant(part)).numpy() for part in _parts(texts)])
+
+    def generate_from_embeddings(self, sentences: np.ndarray, noise_batch: np.ndarray) -> np.ndarray:
+        """float32 (B, sentence_dim) and (B, noise_dim) -> uint8 (B, S, S, 3)."""
+        return self._draw(sentences, noise_batch)[0]
+
+    def _draw(self, sentences, noise_batch):
+        drawn = [self._drawer(*part) for part in zip(_parts(noise_batch), _parts(sentences), strict=True)]
+        images = np.concatenate([to_uint8(image.numpy()) for image, _ in drawn])
+        masks = zip(*(part_masks for _, part_masks in drawn), strict=True)
+        return images, tuple(np.concatenate([part.numpy() for part in stage]) for stage in masks)
+
+    @functools.cached_property
+    def _encoder(self):
+        def encode(captions):
+            return self.text_encoder(self._captions_to_ids(captions)[0], training=False)[1]
+
+        return tf.function(encode, input_signature=[tf.TensorSpec([None], tf.string)])
+
+    @functools.cached_property
+    def _drawer(self):
+        sizes = (self.generator.noise_dim, self.generator.sentence_dim)
+        signature = [tf.TensorSpec([None, size]) for size in sizes]
+        return tf.function(lambda *inputs: self.generator(*inputs, training=False), input_signature=signature)
+
+
+def _parts(rows: Sequence) -> list[Sequence]:
+    return [rows[first : first + _SAMPLING_BATCH] for first in range(0, len(rows), _SAMPLING_BATCH)]
