@@ -9,63 +9,16 @@ rounded to float32.
 from __future__ import annotations
 
 import typing
-from collections.abc import Sequence
 
 import numpy as np
+
+# A device has that module alone, so the rule is written there.
+from ssagan_tf.on_device import normals, philox_words
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
 
-_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
-_WEYL = (np.uint64(0x9E3779B9), np.uint64(0xBB67AE85))
-_LOW = np.uint64(0xFFFFFFFF)
-_WORD_BITS = np.uint64(32)
-_ROUNDS = 10
-
-
-def philox_words(seeds: Sequence[int] | np.ndarray, count: int) -> np.ndarray:
-    """The first `count` words of each seed's stream.
-
-    Args:
-        seeds: (B,) int64.
-        count: words wanted.
-
-    Returns:
-        (B, count) uint32.
-    """
-    seeds = np.asarray(seeds, np.int64).view(np.uint64)[:, None]
-    key = [seeds & _LOW, seeds >> _WORD_BITS]
-    blocks = np.arange(-(-count // 4), dtype=np.uint64)[None, :]
-    zero = np.zeros(np.broadcast_shapes(seeds.shape, blocks.shape), np.uint64)
-    counter = [zero + blocks, zero, zero, zero]
-    for _ in range(_ROUNDS):
-        product0, product1 = _MULTIPLIERS[0] * counter[0], _MULTIPLIERS[1] * counter[2]
-        counter = [
-            (product1 >> _WORD_BITS) ^ counter[1] ^ key[0],
-            product1 & _LOW,
-            (product0 >> _WORD_BITS) ^ counter[3] ^ key[1],
-            product0 & _LOW,
-        ]
-        key = [(k + weyl) & _LOW for k, weyl in zip(key, _WEYL, strict=True)]
-    words = np.stack(counter, -1).reshape(len(seeds), -1)[:, :count]
-    return words.astype(np.uint32)
-
-
-def normals(seeds: Sequence[int] | np.ndarray, count: int) -> np.ndarray:
-    """Standard normal noise of each seed.
-
-    Args:
-        seeds: (B,) int64.
-        count: numbers for each seed.
-
-    Returns:
-        (B, count) float32; a row depends on its seed alone, and its start does not depend on `count`.
-    """
-    words = philox_words(seeds, count + count % 2).astype(np.float64)
-    radius = np.sqrt(-2.0 * np.log((words[:, 0::2] + 1.0) / 2.0**32))
-    angle = 2.0 * np.pi * (words[:, 1::2] / 2.0**32)
-    pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1)
-    return pairs.reshape(len(words), -1)[:, :count].astype(np.float32)
+__all__ = ["normals", "normals_in_graph", "philox_words"]
 
 
 def normals_in_graph(seeds: tf.Tensor, count: int) -> tf.Tensor:

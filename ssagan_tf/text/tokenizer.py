@@ -11,11 +11,13 @@ import re
 import sys
 import typing
 
+# A device has that module alone, so the rule in plain Python is written there.
+from ssagan_tf.on_device import tokenize
+
 if typing.TYPE_CHECKING:
     import tensorflow as tf
 
-_WORD = re.compile(r"\w+")
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+__all__ = ["tokenize", "tokenize_in_graph"]
 
 # The only characters outside ASCII whose lower case has an ASCII letter in it: the Kelvin sign becomes "k", the
 # dotted capital I becomes "i" and a combining dot, which ends a word. All others are dropped in the end, in either
@@ -23,17 +25,11 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _LOWER_BEYOND_ASCII = {"\u212a": "k", "\u0130": "i "}
 
 
-def tokenize(text: str) -> list[str]:
-    """The words of a caption by the published rule; all ASCII, none empty."""
-    runs = _WORD.findall(text.replace("\ufffd\ufffd", " ").lower())
-    return [word for run in runs if (word := _NOT_ASCII.sub("", run))]
-
-
 @functools.cache
 def _word_characters() -> str:
     """What Python's `\\w` matches, as the inside of an RE2 character class (RE2's own `\\w` is ASCII only)."""
     ranges: list[list[int]] = []
-    for match in _WORD.finditer("".join(map(chr, range(sys.maxunicode + 1)))):
+    for match in re.finditer(r"\w+", "".join(map(chr, range(sys.maxunicode + 1)))):
         ranges.append([ord(match[0][0]), ord(match[0][-1])])
     return "".join(f"\\x{{{first:x}}}-\\x{{{last:x}}}" for first, last in ranges)
 
