@@ -4,12 +4,14 @@
     python scripts/train.py --dataset=cub --data_dir=CUB               # birds at 256 pixels as published, for a GPU
     python scripts/train.py --dataset=cub --data_dir=CUB --preset=small --steps=4000        # the same, on a CPU
     python scripts/train.py --dataset=folder --data_dir=PICTURES --preset=small --out=runs/mine
+    python scripts/train.py --dataset=cub --data_dir=CUB --damsm=runs/damsm     # encoders made by pretrain_damsm.py
     python scripts/train.py --dataset=folder --out=runs/mine --resume --steps=20000         # go on
 
-Everything goes into the run folder --out: configuration, losses, sample sheets, checkpoints.
+Text and image encoder are pretrained first, unless --damsm has them. Everything goes into the run folder --out:
+configuration, losses, sample sheets, checkpoints.
 """
 
-from absl import flags
+from absl import app, flags
 
 from ssagan_tf import cli
 from ssagan_tf.config import PRESETS
@@ -23,6 +25,7 @@ _PRESET = flags.DEFINE_enum(
     "preset", None, list(PRESETS), "Settings to start from. [default: published with a GPU, small without]"
 )
 _STEPS = flags.DEFINE_integer("steps", None, "Iterations in all. [default: the preset's]", lower_bound=1)
+_DAMSM = flags.DEFINE_string("damsm", None, "Folder made by pretrain_damsm.py: take its encoders, pretrain none.")
 _PRETRAINING = flags.DEFINE_integer(
     "pretraining_steps", None, "Iterations of DAMSM before, at most --steps; 0: none.", lower_bound=0
 )
@@ -36,6 +39,8 @@ _MINUTES = flags.DEFINE_float("max_minutes", None, "Stop, and save, after this t
 
 
 def main(_) -> None:
+    if _DAMSM.value is not None and _PRETRAINING.value is not None:
+        raise app.UsageError("--pretraining_steps has no effect with --damsm. Leave one of them out.")
     # TensorFlow takes seconds to start: not before the flags are known to be right.
     cli.start_tensorflow()
     from ssagan_tf.training import trainer
@@ -47,6 +52,7 @@ def main(_) -> None:
         _RESUME.value,
         data_dir=_DATA_DIR.value,
         steps=_STEPS.value,
+        damsm=_DAMSM.value,
         pretraining_steps=_PRETRAINING.value,
         batch_size=_BATCH.value,
         image_size=_IMAGE_SIZE.value,

@@ -6,8 +6,11 @@ import keras
 import tensorflow as tf
 
 from ssagan_tf import distribution, losses, saving
-from ssagan_tf.networks import TextEncoder
+from ssagan_tf.config import ModelConfig
+from ssagan_tf.errors import UserError
+from ssagan_tf.networks import CompactImageEncoder, ImageEncoder, TextEncoder
 from ssagan_tf.optimizers import Adam
+from ssagan_tf.text.vocabulary import Vocabulary
 
 _TEXT_NORM = 0.25  # the text encoder's gradients are clipped to this norm, as published
 
@@ -26,6 +29,18 @@ class DAMSM(keras.Model):
         self.image_encoder = image_encoder
         self.built = True
 
+    @classmethod
+    def from_model_config(cls, config: ModelConfig, vocabulary: Vocabulary) -> DAMSM:
+        """New encoders, untrained, of a model's sizes. Raises UserError if the model has no image encoder."""
+        text_encoder = TextEncoder(
+            len(vocabulary), config.sentence_dim, config.dropout, config.embedding_dim, name="text_encoder"
+        )
+        if config.image_encoder == "inception":
+            return cls(text_encoder, ImageEncoder(config.sentence_dim, name="image_encoder"))
+        if config.image_encoder == "compact":
+            return cls(text_encoder, CompactImageEncoder(config.sentence_dim, config.image_size, name="image_encoder"))
+        raise UserError("DAMSM needs an image encoder. Received: image_encoder=None. Use 'compact' or 'inception'.")
+
     def compile(self, optimizer=None, **kwargs) -> None:
         """Default: the published Adam (2e-3, beta1 0.5), but one for the whole training and its rate kept.
 
@@ -34,13 +49,16 @@ class DAMSM(keras.Model):
         super().compile(optimizer=optimizer or Adam(2e-3, beta_1=0.5, beta_2=0.999, epsilon=1e-8), **kwargs)
         self.optimizer.build(self._variables())
 
+    def encoder_variables(self) -> dict[str, keras.Variable]:
+        """The weights of both encoders, by name."""
+        return saving.named_variables("text_encoder", self.text_encoder.variables) | saving.named_variables(
+            "image_encoder", self.image_encoder.variables
+        )
+
     def state_variables(self) -> dict[str, keras.Variable]:
         """All that training changes, by name."""
-        parts = {"text_encoder": self.text_encoder, "image_encoder": self.image_encoder, "optimizer": self.optimizer}
         named = saving.random_states("text_encoder", self.text_encoder.variables)
-        for name, part in parts.items():
-            named |= saving.named_variables(name, part.variables)
-        return named
+        return named | self.encoder_variables() | saving.named_variables("optimizer", self.optimizer.variables)
 
     def _variables(self) -> list[keras.Variable]:
         return self.text_encoder.trainable_variables + self.image_encoder.trainable_variables

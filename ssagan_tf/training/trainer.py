@@ -15,9 +15,8 @@ from absl import logging
 
 from ssagan_tf import saving
 from ssagan_tf.config import Config, preset
-from ssagan_tf.damsm import DAMSM
 from ssagan_tf.data import open_source
-from ssagan_tf.data.pipeline import first_captions, training_batches, vocabulary_of
+from ssagan_tf.data.pipeline import first_captions, training_batches
 from ssagan_tf.data.records import FINISHED, Prepared, is_prepared, open_prepared, prepare
 from ssagan_tf.data.source import DRAWN, Source
 from ssagan_tf.data.synthbirds import FIXED_CAPTIONS
@@ -25,11 +24,13 @@ from ssagan_tf.errors import UserError
 from ssagan_tf.optimizers import adam
 from ssagan_tf.ssagan import SSAGAN, WEIGHTS_FILE
 from ssagan_tf.training import checkpoint
-from ssagan_tf.training.callbacks import AverageGenerator, Checkpoints, Pretraining, Progress, SampleSheets, StopGently
+from ssagan_tf.training.callbacks import AverageGenerator, Checkpoints, Progress, SampleSheets, StopGently
+from ssagan_tf.training.fitting import fit
+from ssagan_tf.training.pretraining import provide_encoders, vocabulary_for
 from ssagan_tf.training.run import Run
 
 # What may change when a run is resumed; all else makes it another run.
-_FREE = {"data_dir", "steps", "checkpoint_every", "sample_every", "keep", "max_minutes"}
+_FREE = {"data_dir", "damsm", "steps", "checkpoint_every", "sample_every", "keep", "max_minutes"}
 _SHEET_ROWS = 8
 _DATA = "data"  # in the run folder: what was prepared for it
 
@@ -114,6 +115,12 @@ def resolve(
     # A limit of time is that of one call, not of the run.
     given = {name: value for name, value in flags.items() if value is not None}
     config = was.override(**{"max_minutes": 0.0, **given, "dataset": dataset})
+    check_same_run(was, config, run)
+    return run, config
+
+
+def check_same_run(was: Config, config: Config, run: Run) -> None:
+    """Raises UserError, naming what differs, unless a run begun as `was` may go on as `config`."""
     different = [
         f"{field}={getattr(now, field)!r}, was {getattr(before, field)!r}"
         for now, before in zip(_parts(config), _parts(was), strict=True)
@@ -122,10 +129,9 @@ def resolve(
     ]
     if different:
         raise UserError(
-            f"The run was begun with other settings. Received: {'; '.join(different)}. "
+            f"The run was begun with other settings. Received: {run.folder}: {'; '.join(different)}. "
             "Leave those flags out, or choose another --out."
         )
-    return run, config
 
 
 def _default_preset() -> str:
@@ -147,7 +153,7 @@ def train(run: Run, config: Config) -> Outcome:
     """
     keras.utils.set_random_seed(config.train.seed % 2**32)
     data = open_data(config, run)
-    vocabulary = run.vocabulary() if run.begun() else vocabulary_of(data)
+    vocabulary = run.vocabulary() if run.begun() else vocabulary_for(data, config)
     strategy = _strategy()
     if config.train.batch_size % strategy.num_replicas_in_sync:
         raise UserError(
@@ -171,7 +177,7 @@ def train(run: Run, config: Config) -> Outcome:
     stop = StopGently(config.train.max_minutes)
     if first_step is None:
         first_step = 0
-        _pretrain(run, model, data, config, stop)
+        provide_encoders(run, model, data, config, stop)
         if stop.stopped:
             return Outcome(run, 0, stop.signal, stop.time_is_up)
     if first_step:
@@ -194,7 +200,7 @@ def train(run: Run, config: Config) -> Outcome:
         SampleSheets(run, _sheet_captions(data), progress, config.train.sample_every, average),
     ]
     batches = training_batches(data, model.caption_encoder, config, first_step)
-    _fit(model, batches, config.train.steps - first_step, callbacks)
+    fit(model, batches, config.train.steps - first_step, callbacks)
     return Outcome(run, progress.step, stop.signal, stop.time_is_up)
 
 
@@ -249,46 +255,3 @@ def _restore(run: Run, model: SSAGAN, average: keras.Model | None) -> int | None
         return 0
     saving.assign_state(checkpoint.variables(model, average), found.state, str(found.folder))
     return found.step
-
-
-def _pretrain(run: Run, model: SSAGAN, data: Prepared | Source, config: Config, stop: StopGently) -> None:
-    """DAMSM on both encoders: without it, a sentence would say next to nothing. Goes on where an earlier call ended."""
-    steps = config.train.pretraining_steps
-    if model.image_encoder is None or not steps:
-        return
-    logging.info("First the text encoder learns which captions fit which pictures (DAMSM): %d iterations.", steps)
-    strategy = model.distribute_strategy
-    with strategy.scope():
-        damsm = DAMSM(model.text_encoder, model.image_encoder)
-        damsm.compile()
-    first_step, found = 0, checkpoint.newest(run.pretraining)
-    if found is not None:
-        saving.assign_state(damsm.state_variables(), found.state, str(found.folder))
-        first_step = found.step
-        logging.info("Going on after iteration %d of them.", first_step)
-    if first_step >= steps:
-        return
-    batch_size = config.train.pretraining_batch_size
-    batch_size += -batch_size % strategy.num_replicas_in_sync  # the devices' shares are equal
-    batches = training_batches(data, model.caption_encoder, config.override(batch_size=batch_size), first_step)
-    progress = Pretraining(first_step, steps)
-    every = config.train.checkpoint_every
-    checkpoints = Checkpoints(run.pretraining, damsm.state_variables(), progress, every, keep=1)
-    _fit(damsm, batches, steps - first_step, [progress, stop, checkpoints])
-
-
-def _fit(model: keras.Model, batches: tf.data.Dataset, steps: int, callbacks: list) -> None:
-    try:
-        # One epoch of all steps: passes over the data have no meaning for a stream that a step's number finds.
-        model.fit(batches, steps_per_epoch=steps, epochs=1, callbacks=callbacks, verbose=0, shuffle=False)
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
-        if not any(word in error.message for word in ("record", "PNG")):
-            raise
-        raise UserError(
-            f"The prepared data is damaged. Received: {error.message.splitlines()[0]}. "
-            "Run prepare_data.py --check on it, then prepare it again: only what is damaged is written."
-        ) from error
-    finally:
-        for callback in callbacks:
-            if isinstance(callback, StopGently):
-                callback.release()

@@ -1,0 +1,140 @@
+"""DAMSM before the GAN: encoders from a folder of `pretrain_damsm.py`, or pretrained as the first part of a training.
+
+A folder of DAMSM holds `config.json`, `vocabulary.txt` and `damsm.safetensors`: the weights of both encoders, under
+the names text_encoder/... and image_encoder/...
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+from absl import logging
+
+from ssagan_tf import saving
+from ssagan_tf.config import Config
+from ssagan_tf.damsm import DAMSM
+from ssagan_tf.data.pipeline import training_batches, vocabulary_of
+from ssagan_tf.data.records import Prepared
+from ssagan_tf.data.source import Source
+from ssagan_tf.errors import UserError
+from ssagan_tf.ssagan import CONFIG_FILE, SSAGAN, VOCABULARY_FILE
+from ssagan_tf.text.vocabulary import Vocabulary
+from ssagan_tf.training import checkpoint
+from ssagan_tf.training.callbacks import Checkpoints, Pretraining, StopGently
+from ssagan_tf.training.fitting import fit
+from ssagan_tf.training.run import Run
+
+DAMSM_FILE = "damsm.safetensors"
+# What must be the same in a DAMSM and in the model that takes its encoders.
+_SIZES = ("sentence_dim", "embedding_dim", "image_encoder", "image_size")
+
+
+def load_damsm(folder: str | os.PathLike) -> tuple[DAMSM, Vocabulary, Config]:
+    """Reads what `pretrain_damsm.py` wrote: both encoders, the words they know, and the settings.
+
+    Raises:
+        UserError: something is missing, damaged or does not fit together.
+    """
+    folder = pathlib.Path(folder)
+    config = Config.load(folder / CONFIG_FILE)
+    vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
+    damsm = DAMSM.from_model_config(config.model, vocabulary)
+    path = folder / DAMSM_FILE
+    saving.assign_state(damsm.encoder_variables(), saving.read_state(path), str(path))
+    return damsm, vocabulary, config
+
+
+def vocabulary_for(data: Prepared | Source, config: Config) -> Vocabulary:
+    """The words that a new run knows: those that came with its data, else those of its DAMSM, else of its captions.
+
+    Raises:
+        UserError: data and DAMSM have different vocabularies, or the DAMSM does not fit the model.
+    """
+    folder = config.train.damsm
+    if folder is None:
+        return vocabulary_of(data)
+    _check_sizes(config, pathlib.Path(folder))
+    theirs, ours = Vocabulary.load(pathlib.Path(folder) / VOCABULARY_FILE), data.vocabulary()
+    if ours is not None and ours != theirs:
+        raise UserError(
+            f"The text encoder was pretrained with other words. Received: {folder} with {len(theirs):,} words, and "
+            f"{data.name} with {len(ours):,}; {_first_difference(theirs, ours)}. Pretrain on this data."
+        )
+    return theirs
+
+
+def _first_difference(theirs: Vocabulary, ours: Vocabulary) -> str:
+    for number, (one, other) in enumerate(zip(theirs.words, ours.words, strict=False)):
+        if one != other:
+            return f"word {number} is {one!r} there, {other!r} here"
+    return "one has words that the other has not"
+
+
+def _check_sizes(config: Config, folder: pathlib.Path) -> None:
+    if not (folder / DAMSM_FILE).is_file():
+        raise UserError(f"No pretrained encoders found. Received: {folder}. Give a folder made by pretrain_damsm.py.")
+    theirs = Config.load(folder / CONFIG_FILE).model
+    different = [
+        f"{name} is {getattr(theirs, name)!r} there, {getattr(config.model, name)!r} here"
+        for name in _SIZES
+        if getattr(theirs, name) != getattr(config.model, name)
+        and not (config.model.image_encoder is None and name.startswith("image"))  # then it is not taken
+        and not (config.model.image_encoder == "inception" and name == "image_size")  # it enlarges all pictures
+    ]
+    if different:
+        raise UserError(
+            f"The pretrained encoders do not fit the model. Received: {folder}: {'; '.join(different)}. "
+            "Pretrain with the same settings, or train with those."
+        )
+
+
+def take_encoders(model: SSAGAN, folder: str | os.PathLike) -> None:
+    """Gives the model the text encoder of a DAMSM folder, and the image encoder if it has one itself.
+
+    Raises:
+        UserError: the weights are missing, damaged or do not fit.
+    """
+    path = pathlib.Path(folder) / DAMSM_FILE
+    wanted = saving.named_variables("text_encoder", model.text_encoder.variables)
+    if model.image_encoder is not None:
+        wanted |= saving.named_variables("image_encoder", model.image_encoder.variables)
+    state = saving.read_state(path)
+    if model.image_encoder is None:
+        state = {name: value for name, value in state.items() if not name.startswith("image_encoder/")}
+    saving.assign_state(wanted, state, str(path))
+
+
+def provide_encoders(run: Run, model: SSAGAN, data: Prepared | Source, config: Config, stop: StopGently) -> None:
+    """The encoders of a new training: from `config.train.damsm`, or pretrained here. Without, a sentence says nothing.
+
+    Where an earlier call was ended in its pretraining, this one goes on.
+    """
+    if config.train.damsm is not None:
+        logging.info("Text and image encoder come from %s.", config.train.damsm)
+        take_encoders(model, config.train.damsm)
+    elif model.image_encoder is not None and config.train.pretraining_steps:
+        _pretrain(run, model, data, config, stop)
+
+
+def _pretrain(run: Run, model: SSAGAN, data: Prepared | Source, config: Config, stop: StopGently) -> None:
+    steps = config.train.pretraining_steps
+    logging.info("First the text encoder learns which captions fit which pictures (DAMSM): %d iterations.", steps)
+    strategy = model.distribute_strategy
+    with strategy.scope():
+        damsm = DAMSM(model.text_encoder, model.image_encoder)
+        damsm.compile()
+    first_step, found = 0, checkpoint.newest(run.pretraining)
+    if found is not None:
+        saving.assign_state(damsm.state_variables(), found.state, str(found.folder))
+        first_step = found.step
+        logging.info("Going on after iteration %d of them.", first_step)
+    if first_step >= steps:
+        return
+    batch_size = config.train.pretraining_batch_size
+    batch_size += -batch_size % strategy.num_replicas_in_sync  # the devices' shares are equal
+    batches = training_batches(data, model.caption_encoder, config.override(batch_size=batch_size), first_step)
+    progress = Pretraining(first_step, steps)
+    every = config.train.checkpoint_every
+    checkpoints = Checkpoints(run.pretraining, damsm.state_variables(), progress, every, keep=1)
+    fit(damsm, batches, steps - first_step, [progress, stop, checkpoints])
