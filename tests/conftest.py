@@ -40,3 +40,16 @@ def tiny_model():
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def device_export(tiny_model, randomize, tmp_path_factory):
+    """(SSAGAN with random weights, the folder with its TFLite files): conversion takes seconds, so it is done once."""
+    from ssagan_tf.export import tflite
+
+    model = tiny_model(64, max_words=6)
+    randomize(model.generator)
+    randomize(model.text_encoder)
+    folder = tmp_path_factory.mktemp("export")
+    tflite.export(model, folder)
+    return model, folder / tflite.FOLDER
