@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -52,6 +53,9 @@ class Generator(keras.Model):
 
     Call: noise (B, noise_dim), sentence (B, sentence_dim) -> (image (B, S, S, 3) in [-1, 1], masks: tuple of
     (B, h, h, 1) in [0, 1] for h = 4, 8, ..., S). Both are at least float32.
+
+    `mask_overrides` takes masks from outside: for each block a mask (B, h, h, 1), or (1, h, h, 1) for all pictures,
+    that stands in for the predicted one, or None. Masks after it are predicted from what it made of the features.
 
     Raises:
         UserError: an image size that is no power of two, a width below 1.
@@ -116,18 +120,22 @@ class Generator(keras.Model):
         self.to_rgb.build(out_shape)
         self.built = True
 
-    def call(self, noise, sentence, training=False):
+    def call(
+        self, noise, sentence, training=False, mask_overrides: Sequence[tf.Tensor | None] | None = None
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
         x = self.project(noise)
         # The published reshape is to channels, height, width.
         x = tf.reshape(x, [-1, self.first_filters, FIRST_SIZE, FIRST_SIZE])
         x = tf.transpose(x, [0, 2, 3, 1])
         logits = None if self.first_mask is None else self.first_mask(x, training=training)
         masks = []
-        for block in self.blocks:
+        for block, override in zip(self.blocks, mask_overrides or [None] * len(self.blocks), strict=True):
             if masks:
                 x, logits = upsample_nearest(x), None if logits is None else upsample_bilinear(logits)
             everywhere = tf.ones_like(x[..., :1])
             masks.append(at_least_float32(everywhere) if logits is None else tf.sigmoid(at_least_float32(logits)))
+            if override is not None:
+                masks[-1] = tf.broadcast_to(tf.cast(override, masks[-1].dtype), tf.shape(masks[-1]))
             x, logits = block(x, sentence, tf.cast(masks[-1], x.dtype), training=training)
         x = self.to_rgb(leaky_relu(self.norm(x, training=training)))
         return tf.tanh(at_least_float32(x)), tuple(masks)

@@ -210,3 +210,34 @@ def test_a_mask_of_ones_is_conditional_batch_norm_without_one(randomize):
             variable.assign(np.full(variable.shape, 100.0))
     noise, sentence = np.ones((2, 5), "float32"), np.ones((2, 6), "float32")
     np.testing.assert_allclose(masked(noise, sentence)[0], unmasked(noise, sentence)[0], atol=1e-6)
+
+
+def test_masks_from_outside_stand_in_for_the_predicted_ones(randomize):
+    generator = randomize(Generator(**TINY))
+    noise, sentence = inputs()
+    image, masks = generator(noise, sentence)
+    same, again = generator(noise, sentence, mask_overrides=masks)
+    np.testing.assert_array_equal(image, same)
+    for one, other in zip(masks, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    closed = [tf.zeros([1, h, h, 1]) for h in (4, 8, 16)]
+    shut, zeros = generator(noise, sentence, mask_overrides=closed)
+    assert all(mask.shape == (2, h, h, 1) and not mask.numpy().any() for mask, h in zip(zeros, (4, 8, 16), strict=True))
+    # Nothing of the sentence is left: as if the predictors had closed all masks themselves.
+    close_masks(generator)
+    np.testing.assert_array_equal(shut, generator(noise, inputs(seed=1)[1])[0])
+
+
+def test_one_mask_from_outside_leaves_those_before_it_and_moves_those_after_it(randomize):
+    generator = randomize(Generator(**TINY))
+    noise, sentence = inputs()
+    _, predicted = generator(noise, sentence)
+    _, (first, second, third) = generator(noise, sentence, mask_overrides=[None, tf.ones([1, 8, 8, 1]), None])
+    np.testing.assert_array_equal(first, predicted[0])
+    assert (second.numpy() == 1).all()
+    assert np.abs(third - predicted[2]).max() > 1e-4
+
+
+def test_a_mask_too_few_is_refused(randomize):
+    with pytest.raises(ValueError):
+        randomize(Generator(**TINY))(*inputs(), mask_overrides=[None, None])
