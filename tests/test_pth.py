@@ -17,6 +17,7 @@ from ssagan_tf import pth
 from ssagan_tf.errors import UserError
 
 _REFERENCE = pathlib.Path(__file__).parents[2] / "shared" / "reference"
+_FIXTURES = pathlib.Path(__file__).parent / "fixtures"
 needs_reference = pytest.mark.skipif(not _REFERENCE.is_dir(), reason="no reference checkpoints beside the project")
 
 _LEGACY = (0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True, "type_sizes": {}})
@@ -122,14 +123,94 @@ def test_real_checkpoints_that_run_code_are_refused_and_run_none(name, tmp_path,
     assert not list(tmp_path.iterdir())
 
 
-def test_what_pytorch_writes_is_read_and_what_we_write_it_reads(tmp_path):
+# The tensors of `_written_by_torch`; each is filled with numbers that count on through all of them.
+_WRITTEN = {
+    "module.0.weight": ("f4", (3, 2, 3, 3)),
+    "module.0.bias": ("f4", (3,)),
+    "module.1.weight": ("f4", (3,)),
+    "module.1.bias": ("f4", (3,)),
+    "module.1.running_mean": ("f4", (3,)),
+    "module.1.running_var": ("f4", (3,)),
+    "module.1.num_batches_tracked": ("i8", ()),
+    "module.2.weight": ("f2", (2, 4)),
+    "module.2.bias": ("f2", (2,)),
+    "double": ("f8", (2,)),
+    "int": ("i4", (2,)),
+    "short": ("i2", (2,)),
+    "byte": ("u1", (2,)),
+    "empty": ("f4", (0, 3)),
+    "whole": ("f4", (4, 5)),
+}
+_VIEWS = {
+    "transposed": lambda whole: whole.T,
+    "column": lambda whole: whole[:, 3],
+    "every_second": lambda whole: whole[1::2, ::2],
+}
+
+
+def _counting(first, kind, shape):
+    return np.arange(first, first + int(np.prod(shape))).astype(kind).reshape(shape)
+
+
+def _expected():
+    first, state = 0, {}
+    for name, (kind, shape) in _WRITTEN.items():
+        state[name] = _counting(first, kind, shape)
+        first += state[name].size
+    return state | {name: view(state["whole"]) for name, view in _VIEWS.items()}
+
+
+def _written_by_torch(torch, path, **options):
+    """A network's state as the published training saves it, and tensors of every type and with shared storages."""
+    layers = torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.Linear(4, 2).half()
+    state = torch.nn.DataParallel(torch.nn.Sequential(*layers)).state_dict()
+    expected = _expected()
+    for name, tensor in state.items():
+        tensor.copy_(torch.from_numpy(expected[name]))
+    state |= {name: torch.from_numpy(expected[name]) for name in _WRITTEN.keys() - state.keys()}
+    state |= {name: view(state["whole"]) for name, view in _VIEWS.items() if name != "every_second"}
+    state["every_second"] = torch.nn.Parameter(_VIEWS["every_second"](state["whole"]))
+    torch.save(state, path, **options)
+
+
+def _assert_as_written(state):
+    expected = _expected()
+    assert state.keys() == expected.keys()
+    for name, value in expected.items():
+        assert (state[name].dtype, state[name].shape) == (value.dtype, value.shape), name
+        assert state[name].tobytes() == value.tobytes(), name
+
+
+@pytest.mark.parametrize("name", ["torch_zip", "torch_legacy"])
+def test_files_that_pytorch_2_13_wrote_are_read_bit_by_bit(name):
+    _assert_as_written(pth.read(_FIXTURES / f"{name}.pth"))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_the_installed_pytorch_writes_is_read_bit_by_bit(zipped, tmp_path):
     torch = pytest.importorskip("torch")
-    state = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "n": np.array(7)}
-    pth.write(tmp_path / "ours.pth", state)
+    _written_by_torch(torch, tmp_path / "net.pth", _use_new_zipfile_serialization=zipped)
+    _assert_as_written(pth.read(tmp_path / "net.pth"))
+
+
+def test_what_we_write_pytorch_reads_bit_by_bit(tmp_path):
+    torch = pytest.importorskip("torch")
+    expected = _expected()
+    pth.write(tmp_path / "ours.pth", expected)
     theirs = torch.load(tmp_path / "ours.pth", weights_only=True)
-    torch.save(theirs, tmp_path / "theirs.pth")
-    again = pth.read(tmp_path / "theirs.pth")
-    assert all(again[key].tobytes() == value.tobytes() for key, value in state.items())
+    _assert_as_written({name: tensor.numpy() for name, tensor in theirs.items()})
+    assert list(theirs) == list(expected)
+
+
+def test_a_whole_network_and_a_checkpoint_with_an_optimizer_are_refused(tmp_path):
+    torch = pytest.importorskip("torch")
+    network = torch.nn.Linear(2, 2)
+    torch.save(network, tmp_path / "network.pth")
+    with pytest.raises(UserError, match="the name torch.nn.modules.linear.Linear"):
+        pth.read(tmp_path / "network.pth")
+    torch.save({"net": network.state_dict(), "epoch": 3}, tmp_path / "training.pth")
+    with pytest.raises(UserError, match="something other than a tensor under 'net'"):
+        pth.read(tmp_path / "training.pth")
 
 
 # === Every feature of the format ===
