@@ -8,6 +8,8 @@ is done in float64; the results are float32 and equal to the Keras networks' to 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -30,16 +32,17 @@ class TextGraph(tf.Module):
     Args:
         encoder: its weights are copied.
         max_words: width T of ids; the graph has this many steps.
+        product: of rows (..., I) with a matrix; a plain one may round a row differently in a batch of another size.
 
     Call: ids (B, T) -> (words (B, T, D), sentence (B, D)), float32.
     """
 
-    def __init__(self, encoder: TextEncoder, max_words: int):
+    def __init__(self, encoder: TextEncoder, max_words: int, product: Callable = tf.matmul):
         super().__init__()
         self.max_words = max_words
         self.embedding = _variable(_value(encoder.embedding.embeddings), "embedding")
-        self.forwards = _Direction(encoder.forwards.cell, "forwards")
-        self.backwards = _Direction(encoder.backwards.cell, "backwards")
+        self.forwards = _Direction(encoder.forwards.cell, product, "forwards")
+        self.backwards = _Direction(encoder.backwards.cell, product, "backwards")
 
     def __call__(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         embedded = tf.gather(self.embedding, ids)
@@ -55,20 +58,21 @@ class TextGraph(tf.Module):
 class _Direction(tf.Module):
     """One direction of the LSTM."""
 
-    def __init__(self, cell: keras.layers.Layer, name: str):
+    def __init__(self, cell: keras.layers.Layer, product: Callable, name: str):
         super().__init__()
         self.units = cell.units
+        self.product = product
         self.kernel = _variable(_value(cell.kernel), f"{name}_kernel")
         self.recurrent_kernel = _variable(_value(cell.recurrent_kernel), f"{name}_recurrent_kernel")
         self.bias = _variable(_value(cell.bias) + _value(cell.recurrent_bias), f"{name}_bias")
 
     def __call__(self, embedded: tf.Tensor, present: tf.Tensor, steps: range) -> tuple[list[tf.Tensor], tf.Tensor]:
         """(B, T, E), (B, T, 1), order of steps -> (features of each step (B, U), in that order; last state (B, U))."""
-        gates_by_words = tf.einsum("bte,eg->btg", embedded, self.kernel) + self.bias
+        gates_by_words = self.product(embedded, self.kernel) + self.bias
         hidden = cell = tf.zeros([tf.shape(embedded)[0], self.units])
         words = []
         for step in steps:
-            gates = gates_by_words[:, step] + tf.matmul(hidden, self.recurrent_kernel)
+            gates = gates_by_words[:, step] + self.product(hidden, self.recurrent_kernel)
             enter, forget, new, leave = tf.split(gates, 4, axis=-1)
             new_cell = tf.sigmoid(forget) * cell + tf.sigmoid(enter) * tf.tanh(new)
             new_hidden = tf.sigmoid(leave) * tf.tanh(new_cell)

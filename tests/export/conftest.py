@@ -4,13 +4,18 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def random_model(tiny_model, randomize):
-    """`random_model(image_size=64)` -> SSAGAN whose pictures are no plain colour."""
+def random_model(randomize):
+    """`random_model(image_size=64)` -> SSAGAN for sampling, whose pictures are no plain colour."""
+    from ssagan_tf import SSAGAN, Vocabulary
+    from ssagan_tf.networks import Generator, TextEncoder
 
-    def make(image_size: int = 64, **options):
-        model = tiny_model(image_size, **options)
-        randomize(model.generator)
-        randomize(model.text_encoder)
-        return model
+    def make(image_size: int = 64):
+        vocabulary = Vocabulary.build(["a red bird with yellow wings"])
+        return SSAGAN(
+            randomize(Generator(2, image_size, 5, 16, 3, name="generator")),
+            None,
+            randomize(TextEncoder(len(vocabulary), 16, 0.5, 5, name="text_encoder")),
+            vocabulary=vocabulary,
+        )
 
     return make

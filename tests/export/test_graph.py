@@ -16,7 +16,7 @@ def model(random_model):
 
 @pytest.fixture(scope="module")
 def inputs():
-    return noise.normals(range(5), 5), np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
+    return noise.normals(range(5), 5), np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
 
 
 def test_pictures_and_masks_are_those_of_the_generator(model, inputs):
@@ -31,7 +31,7 @@ def test_pictures_and_masks_are_those_of_the_generator(model, inputs):
 
 
 def test_a_generator_of_the_published_widths_ratios_and_another_dtype_is_copied_too(randomize, inputs):
-    generator = randomize(Generator(1, 256, 5, 6, 2, dtype="float64"), seed=3)
+    generator = randomize(Generator(1, 256, 5, 16, 2, dtype="float64"), seed=3)
     image, _ = ImageGraph(generator)(*inputs)
     assert image.dtype == tf.float32
     np.testing.assert_allclose(image, generator(*inputs, training=False)[0], atol=1e-5)
