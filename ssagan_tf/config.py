@@ -252,7 +252,7 @@ PRESETS = {"published": PUBLISHED, "small": SMALL}
 _CHANGES = {
     ("published", "coco"): {"steps": 413_900},
     # Some eight minutes on two cores.
-    ("small", "synthbirds"): {"pretraining_steps": 300, "steps": 900, "generator_rate": 4e-4},
+    ("small", "synthbirds"): {"pretraining_steps": 300, "steps": 900, "generator_rate": 4e-4, "encoder_rate": 1.6e-4},
 }
 
 

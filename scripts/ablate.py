@@ -1,0 +1,54 @@
+"""Trains variants of the model that differ in one thing, scores them alike, and writes one table.
+
+    python scripts/ablate.py --dataset=synthbirds --steps=500 --seeds=0,1,2
+    python scripts/ablate.py --dataset=synthbirds --steps=900 --seeds=0,1,2 --damsm=runs/damsm --out=runs/longer
+    python scripts/ablate.py --dataset=synthbirds --steps=20 --seeds=0 --variants=reference,no_mask --count=200
+
+What is done is not done again: stopped, the same command goes on, and with more --seeds or --variants it adds them.
+"""
+
+import pathlib
+
+from absl import app, flags
+
+from ssagan_tf import cli
+from ssagan_tf.config import PRESETS, preset
+
+_DATASET = flags.DEFINE_enum("dataset", "synthbirds", ["synthbirds"], "The one whose pictures' attributes are known.")
+_DAMSM = flags.DEFINE_string(
+    "damsm", None, "Encoders, made by pretrain_damsm.py, to start from. [default: OUT/damsm, pretrained first]"
+)
+_OUT = flags.DEFINE_string("out", "runs/ablation", "Folder of trainings, sheets and the table.")
+_PRESET = flags.DEFINE_enum("preset", "small", list(PRESETS), "Settings of the reference.")
+_STEPS = flags.DEFINE_integer("steps", None, "Iterations of each training. [default: the preset's]", lower_bound=1)
+_SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Each trains every variant once.")
+_VARIANTS = flags.DEFINE_list(
+    "variants",
+    ["reference", "no_mask", "frozen_text", "end_to_end_text"],
+    "Of reference, no_mask, first_3_masks, frozen_text, end_to_end_text, no_penalty, no_mismatched.",
+)
+_COUNT = flags.DEFINE_integer("count", 2000, "Pictures of each training to score.", lower_bound=100)
+
+
+def main(_) -> None:
+    try:
+        seeds = [int(seed) for seed in _SEEDS.value]
+    except ValueError as error:
+        raise app.UsageError(f"--seeds are whole numbers. Received: {','.join(_SEEDS.value)}.") from error
+    cli.start_tensorflow()
+    from ssagan_tf import ablation
+
+    config = preset(_PRESET.value, _DATASET.value).override(damsm=_DAMSM.value, steps=_STEPS.value)
+    # Sheets during trainings that nobody watches take time; each ends with one.
+    config = config.override(sample_every=config.train.steps)
+    try:
+        table = ablation.ablate(config, pathlib.Path(_OUT.value), _VARIANTS.value, seeds, _COUNT.value)
+    except ablation.Interrupted as interrupted:
+        cli.say("Stopped, and saved. The same command goes on.")
+        raise SystemExit(128 + interrupted.signal) from None
+    cli.say(table)
+    cli.say(f"Written: {_OUT.value}/table.md, and a sheet of pictures for each variant beside it.")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,201 @@
+"""Ablation: trainings that differ in one thing, scored the same way, and what comes of it in one table.
+
+OUT/damsm                       the encoders that all trainings start from, if none are given
+OUT/VARIANT/seed-N              a run folder; its `evaluation/report.json` is there once it is done
+OUT/VARIANT.png                 sample sheet: the same captions and noise for every variant
+OUT/table.md, table.json        means and spreads over seeds
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+from absl import logging
+
+from ssagan_tf import files, saving
+from ssagan_tf.config import Config
+from ssagan_tf.damsm import DAMSM
+from ssagan_tf.data import open_source
+from ssagan_tf.data.records import Prepared
+from ssagan_tf.data.source import Source
+from ssagan_tf.data.synthbirds import FIXED_CAPTIONS
+from ssagan_tf.errors import UserError
+from ssagan_tf.evaluation.report import REPORT, evaluate, read_report
+from ssagan_tf.sampling import write_sheet
+from ssagan_tf.ssagan import SSAGAN
+from ssagan_tf.training import checkpoint, trainer
+from ssagan_tf.training.callbacks import StopGently
+from ssagan_tf.training.pretraining import DAMSM_FILE, provide_encoders, vocabulary_for
+from ssagan_tf.training.run import Run, load_model
+
+REFERENCE = "reference"
+# What each variant changes in the configuration of the reference, which is as published: a mask in every block, and a
+# text encoder that goes on learning from DAMSM.
+VARIANTS: Mapping[str, dict[str, object]] = {
+    REFERENCE: {},
+    "no_mask": {"mask_blocks": 0},
+    "first_3_masks": {"mask_blocks": 3},
+    "frozen_text": {"text_training": "frozen"},
+    "end_to_end_text": {"text_training": "end_to_end"},
+    "no_penalty": {"penalised": False},
+    "no_mismatched": {"mismatched_pairs": False},
+}
+_METRICS = ("semantics", "fid", "r_precision")
+_PROTOCOL = "synthbirds"
+# Columns: name, factor on the score, decimals.
+_COLUMNS = {
+    "attributes, %": ("semantics", 100, 1),
+    "crown, %": ("crown", 100, 1),
+    "wing, %": ("wing", 100, 1),
+    "belly, %": ("belly", 100, 1),
+    "Fréchet distance": ("fid", 1, 1),
+    "R-precision, %": ("r_precision", 100, 1),
+}
+_SHEET_SEEDS = 4
+
+
+class Interrupted(Exception):
+    """A signal ended a training, which was saved; the same command goes on."""
+
+    def __init__(self, signal: int):
+        super().__init__(f"stopped by signal {signal}")
+        self.signal = signal
+
+
+def ablate(config: Config, out: pathlib.Path, variants: Sequence[str], seeds: Sequence[int], count: int) -> str:
+    """Trains and scores what is not done yet, all variants of a seed before the next seed, and writes the table.
+
+    Args:
+        config: of the reference, of synthbirds; its `damsm` names the folder of the encoders that all trainings start
+            from and are scored with. None: they are pretrained first, once.
+        out: folder of it all.
+        variants: names in `VARIANTS`.
+        seeds: each trains every variant once.
+        count: pictures to score.
+
+    Returns:
+        The table, in Markdown.
+
+    Raises:
+        UserError: no such variant, `out` holds trainings of other settings, or what training and scoring raise.
+        Interrupted: a signal ended a training.
+    """
+    unknown = [name for name in variants if name not in VARIANTS]
+    if unknown or not variants or not seeds:
+        raise UserError(f"There is no such variant. Received: {unknown}. Use some of {', '.join(VARIANTS)}.")
+    config = config.override(text_training="damsm")
+    data = open_source(config.data.dataset, config.data.data_dir, config.model.image_size)
+    config = config.override(damsm=config.train.damsm or str(_pretrained(config, data, out / "damsm")))
+    for seed in seeds:
+        for name in variants:
+            run = Run(out / name / f"seed-{seed}")
+            _train(run, config.override(seed=seed, **VARIANTS[name]))
+            _score(run, data, config.train.damsm, count)
+            # Graphs and variables of finished trainings are of no more use.
+            keras.utils.clear_session()
+    for name in variants:
+        sheet = out / f"{name}.png"
+        if not sheet.exists():
+            write_sheet(load_model(out / name / f"seed-{seeds[0]}"), FIXED_CAPTIONS, 0, _SHEET_SEEDS, sheet)
+    found = {name: [_scores(out / name / f"seed-{seed}") for seed in seeds] for name in variants}
+    written = table(found)
+    files.write_atomically(out / "table.json", json.dumps(found, indent=2) + "\n")
+    files.write_atomically(out / "table.md", written + "\n")
+    return written
+
+
+def _pretrained(config: Config, data: Prepared | Source, folder: pathlib.Path) -> pathlib.Path:
+    """A folder of encoders, pretrained there unless that is done."""
+    if (folder / DAMSM_FILE).exists():
+        return folder
+    keras.utils.set_random_seed(config.train.seed)
+    run, vocabulary = Run(folder), vocabulary_for(data, config)
+    model = SSAGAN.from_model_config(config.model, vocabulary)
+    run.begin(config, vocabulary)
+    stop = StopGently()
+    provide_encoders(run, model, data, config, stop)
+    if stop.stopped:
+        raise Interrupted(stop.signal)
+    damsm = DAMSM(model.text_encoder, model.image_encoder)
+    saving.write_state(folder / DAMSM_FILE, damsm.encoder_variables())
+    return folder
+
+
+def _train(run: Run, config: Config) -> None:
+    """Unless it is done; goes on where it was stopped."""
+    if run.begun():
+        trainer.check_same_run(run.config(), config, run)
+    done = checkpoint.newest(run.checkpoints)
+    if done is not None and done.step >= config.train.steps:
+        return
+    logging.info("Training %s.", run.folder)
+    outcome = trainer.train(run, config)
+    if outcome.signal is not None:
+        raise Interrupted(outcome.signal)
+
+
+def _score(run: Run, data: Prepared | Source, damsm: str, count: int) -> None:
+    """Unless it is done, for so many pictures."""
+    out = run.folder / "evaluation"
+    if (out / REPORT).exists() and _drawn(out) == count:
+        return
+    logging.info("Scoring %s.", run.folder)
+    evaluate(load_model(run.folder), data, _METRICS, _PROTOCOL, count, out, damsm, about={"run": str(run.folder)})
+
+
+def _drawn(out: pathlib.Path) -> int:
+    return read_report(out / REPORT)["scores"]["semantics"]["card"]["protocol"]["count"]
+
+
+def _scores(run: pathlib.Path) -> dict[str, float]:
+    """Of a run's report, flat: every metric, and the share right of every attribute."""
+    scores = read_report(run / "evaluation" / REPORT)["scores"]
+    attributes = {name: share for name, (share, _) in scores["semantics"]["attributes"].items()}
+    return attributes | {name: score["value"] for name, score in scores.items()}
+
+
+def table(found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """Two Markdown tables: each variant's mean ± standard deviation over seeds, and its difference from the reference.
+
+    A difference is taken seed by seed, for the two trainings of a seed see the same captions, pictures and noise. It
+    is given as mean (smallest to largest).
+
+    Args:
+        found: of each variant the scores of each seed, in the same order.
+    """
+    count = len(next(iter(found.values())))
+    parts = [f"Mean ± standard deviation over {count} trainings:", "", *_rows(found, _mean_and_spread)]
+    if REFERENCE in found and len(found) > 1:
+        others = {name: scores for name, scores in found.items() if name != REFERENCE}
+        differences = {name: _minus(scores, found[REFERENCE]) for name, scores in others.items()}
+        parts += ["", f"Difference from {REFERENCE} with the same seed, mean (smallest to largest):", ""]
+        parts += _rows(differences, _mean_and_range)
+    return "\n".join(parts)
+
+
+def _minus(scores, reference) -> list[dict[str, float]]:
+    return [{name: one[name] - other[name] for name in one} for one, other in zip(scores, reference, strict=True)]
+
+
+def _rows(found, words) -> list[str]:
+    lines = ["| variant | " + " | ".join(_COLUMNS) + " |", "|---" * (len(_COLUMNS) + 1) + "|"]
+    for name, scores in found.items():
+        cells = [
+            words(np.array([score[key] for score in scores]) * factor, places)
+            for key, factor, places in _COLUMNS.values()
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _mean_and_spread(values: np.ndarray, places: int) -> str:
+    mean = f"{values.mean():.{places}f}"
+    return mean if len(values) == 1 else f"{mean} ± {values.std(ddof=1):.{places}f}"
+
+
+def _mean_and_range(values: np.ndarray, places: int) -> str:
+    return f"{values.mean():+.{places}f} ({values.min():+.{places}f} to {values.max():+.{places}f})"

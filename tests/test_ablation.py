@@ -1,0 +1,60 @@
+"""Ablation: variants that differ in one thing, a table with its arithmetic, and what is done is not done again."""
+
+import dataclasses
+
+import pytest
+
+from ssagan_tf.ablation import REFERENCE, VARIANTS, ablate, table
+from ssagan_tf.config import preset
+from ssagan_tf.errors import UserError
+from ssagan_tf.text.vocabulary import Vocabulary
+from ssagan_tf.training.run import Run
+
+KEYS = ("semantics", "crown", "wing", "belly", "fid", "r_precision")
+
+
+def scores(value: float) -> dict[str, float]:
+    return dict.fromkeys(KEYS, value)
+
+
+def row(text: str, variant: str) -> list[list[str]]:
+    """The cells of a variant's rows."""
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith(f"| {variant} |")]
+    return [cells[1:] for cells in lines]
+
+
+def test_every_variant_changes_one_thing_of_the_reference():
+    config = preset("small", "synthbirds").override(text_training="damsm")
+    for name, changes in VARIANTS.items():
+        was, now = dataclasses.asdict(config), dataclasses.asdict(config.override(**changes))
+        different = [key for part in was for key in was[part] if was[part][key] != now[part][key]]
+        assert different == list(changes) and len(different) == (name != REFERENCE)
+
+
+def test_the_table_has_means_spreads_and_differences_seed_by_seed():
+    made = table({REFERENCE: [scores(0.2), scores(0.4)], "no_mask": [scores(0.3), scores(0.1)]})
+    means, *_ = row(made, REFERENCE)
+    assert means[0] == "30.0 ± 14.1" and means[4] == "0.3 ± 0.1"  # 0.1 * sqrt(2), in percent but for the distance
+    means, differences = row(made, "no_mask")
+    assert means[0] == "20.0 ± 14.1"
+    assert differences[0] == "-10.0 (-30.0 to +10.0)"  # 0.1 and -0.3
+
+
+def test_one_training_has_no_spread_and_a_lone_variant_no_difference():
+    made = table({"no_mask": [scores(0.25)]})
+    assert row(made, "no_mask") == [["25.0", "25.0", "25.0", "25.0", "0.2", "25.0"]]
+
+
+@pytest.mark.parametrize("variants, seeds", [(["magic"], [0]), ([], [0]), (["no_mask"], [])])
+def test_what_cannot_be_trained_is_refused_before_anything_is(tmp_path, variants, seeds):
+    with pytest.raises(UserError, match="no such variant. Received.*Use some of reference, no_mask"):
+        ablate(preset("small", "synthbirds"), tmp_path, variants, seeds, 100)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_trained_otherwise_is_not_taken_for_done(tmp_path):
+    config = preset("small", "synthbirds").override(damsm="somewhere", steps=3)
+    before = config.override(text_training="damsm", seed=0, base_filters=4)
+    Run(tmp_path / "no_mask" / "seed-0").begin(before.override(mask_blocks=0), Vocabulary.build(["a bird"]))
+    with pytest.raises(UserError, match="begun with other settings.*base_filters=8, was 4"):
+        ablate(config, tmp_path, ["no_mask"], [0], 100)
