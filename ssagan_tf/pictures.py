@@ -104,16 +104,18 @@ def grid(
     return _sheet([_Row(tiles[start : start + columns], titles[start : start + columns]) for start in starts])
 
 
-def caption_grid(rows: Sequence[tuple[str, np.ndarray]]) -> Image.Image:
+def caption_grid(rows: Sequence[tuple[str, np.ndarray]], header: Sequence[str] = (), key: bool = False) -> Image.Image:
     """A sheet with a row of pictures, such as of several seeds, for each caption, which is written under them.
 
     Args:
         rows: captions, each with uint8 (B, H, W, 3); H and W are the same in all rows.
+        header: over each column.
+        key: whether to show what the colours of masks mean.
 
     Raises:
         UserError: no rows, or not of that kind.
     """
-    return _sheet([_Row(_tiles(pictures, _TILE), [caption]) for caption, pictures in rows])
+    return _sheet([_Row(_tiles(pictures, _TILE), [caption]) for caption, pictures in rows], header, key)
 
 
 def mask_overlay(picture: np.ndarray, mask: np.ndarray) -> Image.Image:
@@ -134,6 +136,11 @@ def mask_overlay(picture: np.ndarray, mask: np.ndarray) -> Image.Image:
     heat = _heat(_enlarged_mask(mask, height, width))
     grey = (picture @ _GREY)[..., None]
     return Image.fromarray(np.rint(heat * _HEAT + grey * (1 - _HEAT)).astype(np.uint8))
+
+
+def heat_map(values: np.ndarray) -> np.ndarray:
+    """Values in the colours of a mask: float (H, W) in [0, 1] -> uint8 (H, W, 3)."""
+    return np.rint(_heat(_enlarged_mask(values, *values.shape[:2]))).astype(np.uint8)
 
 
 def mask_sheet(pictures: np.ndarray, masks: Sequence[np.ndarray], titles: Sequence[str] | None = None) -> Image.Image:
