@@ -11,6 +11,7 @@ from ssagan_tf import files
 from ssagan_tf.errors import UserError
 
 MAX_BYTES = 2**20
+SCHEDULES = ("published", "cosine")
 TEXT_TRAININGS = ("frozen", "damsm", "end_to_end")
 
 
@@ -71,6 +72,9 @@ class TrainConfig:
         damsm: folder made by pretrain_damsm.py, whose text and image encoder are taken; None: they are pretrained.
         pretraining_steps: iterations of DAMSM before, on text and image encoder alone, with
             `pretraining_batch_size`; in train.py never more than `steps`, so that a short trial is short.
+        pretraining_rate: its highest learning rate.
+        pretraining_schedule: of the rate, "published" or "cosine": see `training.schedules`.
+        pretraining_gamma3: sharpness of DAMSM's matching in pretraining.
         generator_rate, discriminator_rate, encoder_rate: learning rates of the Adams.
         ema_pictures: half-life, in pictures seen, of the generator's moving average; 0: none (published).
         checkpoint_every: iterations between checkpoints.
@@ -85,6 +89,9 @@ class TrainConfig:
     damsm: str | None = None
     pretraining_steps: int = 20_000
     pretraining_batch_size: int = 48
+    pretraining_rate: float = 2e-3
+    pretraining_schedule: str = "published"
+    pretraining_gamma3: float = 10.0
     generator_rate: float = 1e-4
     discriminator_rate: float = 4e-4
     encoder_rate: float = 4e-5
@@ -159,6 +166,11 @@ class Config:
                 f"No such text_training. Received: {where}{self.model.text_training!r}. "
                 f"Use one of {', '.join(TEXT_TRAININGS)}."
             )
+        if self.train.pretraining_schedule not in SCHEDULES:
+            raise UserError(
+                f"No such pretraining_schedule. Received: {where}{self.train.pretraining_schedule!r}. "
+                f"Use one of {', '.join(SCHEDULES)}."
+            )
         if self.model.image_encoder not in (None, "compact", "inception"):
             raise UserError(
                 f"No such image_encoder. Received: {where}{self.model.image_encoder!r}. "
@@ -182,6 +194,8 @@ _LIMITS = {
     "batch_size": (1, 65_536),
     "pretraining_steps": (0, 99_999_999),
     "pretraining_batch_size": (1, 65_536),
+    "pretraining_rate": (0, 1),
+    "pretraining_gamma3": (0, 1000),
     "generator_rate": (0, 1),
     "discriminator_rate": (0, 1),
     "encoder_rate": (0, 1),
@@ -224,8 +238,11 @@ def _from_dict(cls, raw, origin):
     return cls(**values)
 
 
-# 600 epochs of the 8,855 birds and 120 of COCO's 82,783 pictures at batch 24, as published.
-PUBLISHED = Config(model=ModelConfig(published=True))
+# As published: 600 epochs of the 8,855 birds and 120 of COCO's 82,783 pictures at batch 24, and before that 600 epochs
+# of DAMSM at batch 48.
+PUBLISHED = Config(
+    model=ModelConfig(published=True, image_encoder="inception"), train=TrainConfig(pretraining_steps=110_400)
+)
 SMALL = Config(
     model=ModelConfig(
         image_size=64,
@@ -242,6 +259,9 @@ SMALL = Config(
         batch_size=16,
         pretraining_steps=1500,
         pretraining_batch_size=32,
+        pretraining_rate=5e-3,
+        pretraining_schedule="cosine",
+        pretraining_gamma3=20.0,
         ema_pictures=500,
         checkpoint_every=100,
         sample_every=100,
@@ -250,7 +270,7 @@ SMALL = Config(
 PRESETS = {"published": PUBLISHED, "small": SMALL}
 # What a data set changes in a preset.
 _CHANGES = {
-    ("published", "coco"): {"steps": 413_900},
+    ("published", "coco"): {"steps": 413_900, "pretraining_steps": 1_034_400},
     # Some eight minutes on two cores.
     ("small", "synthbirds"): {"pretraining_steps": 300, "steps": 900, "generator_rate": 4e-4, "encoder_rate": 1.6e-4},
 }

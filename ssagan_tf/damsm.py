@@ -2,58 +2,78 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from ssagan_tf import distribution, losses, saving
 from ssagan_tf.config import ModelConfig
 from ssagan_tf.errors import UserError
-from ssagan_tf.networks import CompactImageEncoder, ImageEncoder, TextEncoder
+from ssagan_tf.networks import CompactImageEncoder, ImageEncoder, SentenceEncoder, TextEncoder
 from ssagan_tf.optimizers import Adam
 from ssagan_tf.text.vocabulary import Vocabulary
 
+GAMMA1 = 4.0  # sharpness of the attention in pretraining, as published; 5 when a generator learns
 _TEXT_NORM = 0.25  # the text encoder's gradients are clipped to this norm, as published
+_BATCH = 50  # pictures or captions that are encoded at a time
 
 
 class DAMSM(keras.Model):
     """Text and image encoder with the loss that brings a caption and its picture together.
 
     Args:
-        text_encoder: reads captions.
+        text_encoder: reads captions; without word features the word loss is left out.
         image_encoder: pictures to (regions, code) of the text encoder's size.
+        global_negatives: under a `tf.distribute` strategy, whether a caption is told apart from those of all replicas,
+            so that the step is that of one device with the global batch; else from those of its own replica alone:
+            the word loss, whose memory grows with the square of the batch, then stays small.
+        gamma3: sharpness of the matching; 10 as published.
     """
 
-    def __init__(self, text_encoder: TextEncoder, image_encoder: keras.Model, **kwargs):
+    def __init__(
+        self,
+        text_encoder: SentenceEncoder,
+        image_encoder: keras.Model,
+        global_negatives: bool = True,
+        gamma3: float = 10.0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.text_encoder = text_encoder
         self.image_encoder = image_encoder
+        self.global_negatives = global_negatives
+        self.gamma3 = gamma3
         self.built = True
 
     @classmethod
-    def from_model_config(cls, config: ModelConfig, vocabulary: Vocabulary) -> DAMSM:
-        """New encoders, untrained, of a model's sizes. Raises UserError if the model has no image encoder."""
+    def from_model_config(cls, config: ModelConfig, vocabulary: Vocabulary, **kwargs) -> DAMSM:
+        """New encoders, untrained, of a model's sizes; further arguments go to the constructor.
+
+        Raises:
+            UserError: the model has no image encoder.
+        """
         text_encoder = TextEncoder(
             len(vocabulary), config.sentence_dim, config.dropout, config.embedding_dim, name="text_encoder"
         )
         if config.image_encoder == "inception":
-            return cls(text_encoder, ImageEncoder(config.sentence_dim, name="image_encoder"))
-        if config.image_encoder == "compact":
-            return cls(text_encoder, CompactImageEncoder(config.sentence_dim, config.image_size, name="image_encoder"))
-        raise UserError("DAMSM needs an image encoder. Received: image_encoder=None. Use 'compact' or 'inception'.")
+            image_encoder = ImageEncoder(config.sentence_dim, name="image_encoder")
+        elif config.image_encoder == "compact":
+            image_encoder = CompactImageEncoder(config.sentence_dim, config.image_size, name="image_encoder")
+        else:
+            raise UserError("DAMSM needs an image encoder. Received: image_encoder=None. Use 'compact' or 'inception'.")
+        return cls(text_encoder, image_encoder, config.global_negatives, **kwargs)
 
     def compile(self, optimizer=None, **kwargs) -> None:
-        """Default: the published Adam (2e-3, beta1 0.5), but one for the whole training and its rate kept.
-
-        Published is a new one for each epoch, its rate 2 % lower each time.
-        """
+        """Default: the published Adam (2e-3, beta1 0.5); its published schedule is `training.schedules`."""
         super().compile(optimizer=optimizer or Adam(2e-3, beta_1=0.5, beta_2=0.999, epsilon=1e-8), **kwargs)
         self.optimizer.build(self._variables())
 
     def encoder_variables(self) -> dict[str, keras.Variable]:
         """The weights of both encoders, by name."""
-        return saving.named_variables("text_encoder", self.text_encoder.variables) | saving.named_variables(
-            "image_encoder", self.image_encoder.variables
-        )
+        text = saving.named_variables("text_encoder", self.text_encoder.variables)
+        return text | saving.named_variables("image_encoder", self.image_encoder.variables)
 
     def state_variables(self) -> dict[str, keras.Variable]:
         """All that training changes, by name."""
@@ -67,6 +87,8 @@ class DAMSM(keras.Model):
         """(regions, code, words, sentence) of pictures and captions."""
         return *self.image_encoder(images, training=training), *self.text_encoder(ids, training=training)
 
+    # === Training ===
+
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One step on {"image", "caption", "class_id"}; see `SSAGAN.train_step`.
 
@@ -74,19 +96,57 @@ class DAMSM(keras.Model):
             "damsm_loss", and "found": the share of captions whose picture is the nearest of the batch.
         """
         lengths = tf.math.count_nonzero(batch["caption"], -1)
+        class_ids = tf.convert_to_tensor(batch["class_id"])
         with tf.GradientTape() as tape:
-            regions, code, words, sentence = self(batch["image"], batch["caption"], training=True)
-            parts = (regions, code, words, sentence, lengths, tf.convert_to_tensor(batch["class_id"]))
-            regions, code, words, sentence, lengths, class_ids = map(distribution.gather, parts)
-            loss = losses.damsm_loss(regions, code, words, sentence, lengths, class_ids, gamma1=4.0)
+            regions, code, *text = self(batch["image"], batch["caption"], training=True)
+            parts = [regions, code, lengths, class_ids, *(part for part in text if part is not None)]
+            if self.global_negatives:
+                parts = [distribution.gather(part) for part in parts]
+            regions, code, lengths, class_ids, *words, sentence = parts
+            words = words[0] if words else None
+            loss = losses.damsm_loss(regions, code, words, sentence, lengths, class_ids, GAMMA1, self.gamma3)
             share = loss / distribution.replicas()
         variables = self._variables()
         gradients = tape.gradient(share, variables)
         text = len(self.text_encoder.trainable_variables)
         self.optimizer.apply([*_clipped(gradients[:text]), *gradients[text:]], variables)
-        cosine = tf.matmul(tf.math.l2_normalize(sentence, -1), tf.math.l2_normalize(code, -1), transpose_b=True)
-        hit = tf.argmax(cosine, -1, tf.int32) == tf.range(tf.shape(cosine)[0])
-        return {"damsm_loss": loss, "found": tf.reduce_mean(tf.cast(hit, tf.float32))}
+        logs = {"damsm_loss": share, "found": _found(code, sentence) / distribution.replicas()}
+        return {name: distribution.sum_over_replicas(value) for name, value in logs.items()}
+
+    # === Use ===
+
+    def encode_pictures(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 (N, S, S, 3) -> float32 regions (N, h, w, D) and codes (N, D)."""
+        return self._encode(self._picture_encoder, pictures)
+
+    def encode_captions(self, ids: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Ids (N, T), 0 is padding -> float32 words (N, T, D), if the encoder has them, and sentences (N, D)."""
+        return self._encode(self._caption_encoder, ids)
+
+    @staticmethod
+    def _encode(encoder, rows: np.ndarray) -> tuple[np.ndarray, ...]:
+        parts = [encoder(rows[first : first + _BATCH]) for first in range(0, len(rows), _BATCH)]
+        return tuple(np.concatenate([each.numpy() for each in part]) for part in zip(*parts, strict=True))
+
+    @functools.cached_property
+    def _picture_encoder(self):
+        def encode(pictures):
+            return self.image_encoder(tf.cast(pictures, tf.float32) / 127.5 - 1.0, training=False)
+
+        return tf.function(encode, reduce_retracing=True)
+
+    @functools.cached_property
+    def _caption_encoder(self):
+        def encode(ids):
+            return [part for part in self.text_encoder(ids, training=False) if part is not None]
+
+        return tf.function(encode, reduce_retracing=True)
+
+
+def _found(code: tf.Tensor, sentence: tf.Tensor) -> tf.Tensor:
+    cosine = tf.matmul(tf.math.l2_normalize(sentence, -1), tf.math.l2_normalize(code, -1), transpose_b=True)
+    hit = tf.argmax(cosine, -1, tf.int32) == tf.range(tf.shape(cosine)[0])
+    return tf.reduce_mean(tf.cast(hit, tf.float32))
 
 
 def _clipped(gradients: list) -> list[tf.Tensor]:

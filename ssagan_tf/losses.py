@@ -142,13 +142,14 @@ def damsm_loss(
     lengths: tf.Tensor,
     class_ids: tf.Tensor | None = None,
     gamma1: float = 5.0,
+    gamma3: float = 10.0,
 ) -> tf.Tensor:
     """Both word losses (none without words) and both sentence losses, added up: scalar.
 
     Published gamma1: 4 in pretraining, else 5.
     """
-    by_words = () if words is None else word_loss(regions, words, lengths, class_ids, gamma1)
-    return tf.add_n([*by_words, *sentence_loss(code, sentence, class_ids)])
+    by_words = () if words is None else word_loss(regions, words, lengths, class_ids, gamma1, gamma3=gamma3)
+    return tf.add_n([*by_words, *sentence_loss(code, sentence, class_ids, gamma3)])
 
 
 def _mean(x: tf.Tensor, count: tf.Tensor | int | None) -> tf.Tensor:

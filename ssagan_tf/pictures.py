@@ -19,6 +19,7 @@ from ssagan_tf import files
 from ssagan_tf.errors import UserError
 
 _TILE = 192  # pixels, about, of a small picture's longer side on a sheet
+_SMALL_TILE = 128  # where there are many in a row
 _MARGIN = 16
 _GAP = 8  # between pictures, and from a picture to its caption
 _ROW_GAP = 18  # between what belongs to one caption and the next
@@ -168,6 +169,31 @@ def mask_sheet(pictures: np.ndarray, masks: Sequence[np.ndarray], titles: Sequen
     return _sheet(rows, header, key=True)
 
 
+def attention_sheet(
+    pictures: np.ndarray, captions: Sequence[str], words: Sequence[Sequence[str]], maps: Sequence[np.ndarray]
+) -> Image.Image:
+    """A sheet with a row for each picture: the picture above its caption, then where each word looks, above the word.
+
+    Args:
+        pictures: uint8 (B, H, W, 3).
+        captions: one for each picture.
+        words: of each caption.
+        maps: of each caption, float (words, h, w), 0 or more; each is shown in parts of its own largest value.
+
+    Raises:
+        UserError: not of that kind, or not as many of each as there are pictures, or of words and maps.
+    """
+    pictures = _checked(pictures)
+    for what, given in (("captions", captions), ("captions' words", words), ("captions' maps", maps)):
+        _same_count(what, given, len(pictures))
+    rows = []
+    for picture, caption, said, seen in zip(pictures, captions, words, maps, strict=True):
+        _same_count("maps of words", seen, len(said))
+        overlays = [np.asarray(mask_overlay(picture, each / max(float(np.max(each)), 1e-12))) for each in seen]
+        rows.append(_Row(_tiles(np.stack([picture, *overlays]), _SMALL_TILE), [caption, *said]))
+    return _sheet(rows)
+
+
 def strip(frames: np.ndarray) -> Image.Image:
     """Pictures side by side, such as those of an interpolation; very many go on in another row.
 
@@ -223,9 +249,7 @@ def _bound(pixels: int) -> None:
 
 def _same_count(what: str, given: Sequence, count: int) -> None:
     if len(given) != count:
-        raise UserError(
-            f"There is one for each picture. Received: {len(given)} {what}, {count} pictures. Give as many."
-        )
+        raise UserError(f"There is one for each. Received: {len(given)} {what}, {count} wanted. Give as many.")
 
 
 def _tiles(pictures: np.ndarray, tile: int) -> list[Image.Image]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pathlib
 
+import keras
 from absl import logging
 
 from ssagan_tf import saving
@@ -16,16 +17,20 @@ from ssagan_tf.config import Config
 from ssagan_tf.damsm import DAMSM
 from ssagan_tf.data.pipeline import training_batches, vocabulary_of
 from ssagan_tf.data.records import Prepared
-from ssagan_tf.data.source import Source
+from ssagan_tf.data.source import DRAWN, Source
 from ssagan_tf.errors import UserError
+from ssagan_tf.networks import ImageEncoder
 from ssagan_tf.ssagan import CONFIG_FILE, SSAGAN, VOCABULARY_FILE
+from ssagan_tf.text.captions import CaptionEncoder
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training import checkpoint
 from ssagan_tf.training.callbacks import Checkpoints, Pretraining, StopGently
 from ssagan_tf.training.fitting import fit
 from ssagan_tf.training.run import Run
+from ssagan_tf.training.schedules import Counting, PretrainingRate
 
 DAMSM_FILE = "damsm.safetensors"
+_DRAWN_EPOCH = 250
 # What must be the same in a DAMSM and in the model that takes its encoders.
 _SIZES = ("sentence_dim", "embedding_dim", "image_encoder", "image_size")
 
@@ -120,21 +125,80 @@ def provide_encoders(run: Run, model: SSAGAN, data: Prepared | Source, config: C
 def _pretrain(run: Run, model: SSAGAN, data: Prepared | Source, config: Config, stop: StopGently) -> None:
     steps = config.train.pretraining_steps
     logging.info("First the text encoder learns which captions fit which pictures (DAMSM): %d iterations.", steps)
-    strategy = model.distribute_strategy
-    with strategy.scope():
-        damsm = DAMSM(model.text_encoder, model.image_encoder)
+    damsm = DAMSM(
+        model.text_encoder, model.image_encoder, config.model.global_negatives, config.train.pretraining_gamma3
+    )
+    first_step = begin_pretraining(run, damsm)
+    if first_step < steps:
+        progress = Pretraining(first_step, steps)
+        fit_damsm(run, damsm, data, model.caption_encoder, config, progress, [progress, stop])
+
+
+def begin_pretraining(run: Run, damsm: DAMSM) -> int:
+    """Compiles; reads the newest state of the run's pretraining, and returns its iteration.
+
+    Where there is none, Inception gets the ImageNet weights that it keeps.
+
+    Raises:
+        UserError: a state that does not fit, or ImageNet weights that cannot be had.
+    """
+    with damsm.distribute_strategy.scope():
         damsm.compile()
-    first_step, found = 0, checkpoint.newest(run.pretraining)
-    if found is not None:
-        saving.assign_state(damsm.state_variables(), found.state, str(found.folder))
-        first_step = found.step
-        logging.info("Going on after iteration %d of them.", first_step)
-    if first_step >= steps:
-        return
-    batch_size = config.train.pretraining_batch_size
-    batch_size += -batch_size % strategy.num_replicas_in_sync  # the devices' shares are equal
-    batches = training_batches(data, model.caption_encoder, config.override(batch_size=batch_size), first_step)
-    progress = Pretraining(first_step, steps)
-    every = config.train.checkpoint_every
-    checkpoints = Checkpoints(run.pretraining, damsm.state_variables(), progress, every, keep=1)
-    fit(damsm, batches, steps - first_step, [progress, stop, checkpoints])
+    found = checkpoint.newest(run.pretraining)
+    if found is None:
+        if isinstance(damsm.image_encoder, ImageEncoder):
+            _take_imagenet_weights(damsm.image_encoder)
+        return 0
+    saving.assign_state(damsm.state_variables(), found.state, str(found.folder))
+    logging.info("Going on after iteration %d of the pretraining.", found.step)
+    return found.step
+
+
+def _take_imagenet_weights(image_encoder: ImageEncoder) -> None:
+    """Keras's weights in the published graph, whose pools count the padding: the heads learn from what that gives."""
+    logging.info("Inception takes Keras's ImageNet weights; only its two heads are trained.")
+    trained = ImageEncoder(image_encoder.embedding_dim, weights="imagenet", count_padding=True)
+    image_encoder.set_weights(trained.get_weights())
+
+
+def fit_damsm(
+    run: Run,
+    damsm: DAMSM,
+    data: Prepared | Source,
+    encoder: CaptionEncoder,
+    config: Config,
+    progress: Counting,
+    callbacks: list[keras.callbacks.Callback],
+) -> None:
+    """Pretrains from the iteration that `progress` is at to `config.train.pretraining_steps`.
+
+    Args:
+        run: its `pretraining` folder gets the newest resumable state.
+        damsm: compiled.
+        data: a prepared folder, or a source.
+        encoder: of captions.
+        config: batch size, rate and its schedule.
+        progress: one of the callbacks, which knows the iteration.
+        callbacks: called before a state is saved.
+
+    Raises:
+        UserError: the data is damaged, or training has diverged.
+    """
+    train, first_step = config.train, progress.step
+    # The devices' shares are equal.
+    batch_size = train.pretraining_batch_size
+    batch_size += -batch_size % damsm.distribute_strategy.num_replicas_in_sync
+    batches = training_batches(data, encoder, config.override(batch_size=batch_size), first_step)
+    epoch = epoch_of(data, batch_size)
+    rate = PretrainingRate(train.pretraining_schedule, train.pretraining_rate, train.pretraining_steps, epoch, progress)
+    state = damsm.state_variables()
+    checkpoints = Checkpoints(run.pretraining, state, progress, train.checkpoint_every, keep=1)
+    fit(damsm, batches, train.pretraining_steps - first_step, [rate, *callbacks, checkpoints])
+
+
+def epoch_of(data: Prepared | Source, batch_size: int) -> int:
+    """Iterations of a pass through the training pictures; of drawn ones, which never end, 250."""
+    if data.name in DRAWN:
+        return _DRAWN_EPOCH
+    count = data.examples("train") if isinstance(data, Prepared) else len(data.examples("train"))
+    return max(1, count // batch_size)

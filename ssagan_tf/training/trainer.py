@@ -80,6 +80,16 @@ Next:
 def resolve(
     dataset: str, preset_name: str | None, out: str | os.PathLike | None, resume: bool, **flags
 ) -> tuple[Run, Config]:
+    """As `resolve_run`, for a training of the GAN: a short trial has a short pretraining."""
+    run, config = resolve_run(dataset, preset_name, out, resume, **flags)
+    if not run.begun():
+        config = config.override(pretraining_steps=min(config.train.pretraining_steps, config.train.steps))
+    return run, config
+
+
+def resolve_run(
+    dataset: str, preset_name: str | None, out: str | os.PathLike | None, resume: bool, **flags
+) -> tuple[Run, Config]:
     """The run folder and the configuration: a preset, what flags override, and what a resumed run was.
 
     Args:
@@ -106,9 +116,7 @@ def resolve(
             )
         if resume:
             logging.warning("Nothing to resume in %s: a new run begins.", folder)
-        config = preset(preset_name or _default_preset(), dataset).override(**flags)
-        # A short trial is short.
-        return run, config.override(pretraining_steps=min(config.train.pretraining_steps, config.train.steps))
+        return run, preset(preset_name or _default_preset(), dataset).override(**flags)
     if preset_name:
         raise UserError(f"A resumed run keeps its settings. Received: --preset={preset_name}. Leave it out.")
     was = run.config()
@@ -154,7 +162,7 @@ def train(run: Run, config: Config) -> Outcome:
     keras.utils.set_random_seed(config.train.seed % 2**32)
     data = open_data(config, run)
     vocabulary = run.vocabulary() if run.begun() else vocabulary_for(data, config)
-    strategy = _strategy()
+    strategy = devices()
     if config.train.batch_size % strategy.num_replicas_in_sync:
         raise UserError(
             f"The batch does not come out even. Received: batch_size={config.train.batch_size} for "
@@ -238,7 +246,8 @@ def _sheet_captions(data: Prepared | Source) -> list[str]:
     return list(FIXED_CAPTIONS) if data.name in DRAWN else first_captions(data, _SHEET_ROWS)
 
 
-def _strategy() -> tf.distribute.Strategy:
+def devices() -> tf.distribute.Strategy:
+    """The strategy for all GPUs, or for what there is."""
     several = len(tf.config.list_logical_devices("GPU")) > 1
     return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
 

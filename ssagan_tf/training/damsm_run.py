@@ -1,0 +1,247 @@
+"""What `pretrain_damsm.py` calls: DAMSM as a run of its own, in a folder that trainings and evaluations take.
+
+config.json  vocabulary.txt  damsm.safetensors   the encoders, of the epoch that did best on held-out pictures
+log.jsonl  tensorboard/                          losses, and the retrieval of held-out pictures
+samples/attention-00000100.png                   where words look
+pretraining/                                     the newest resumable state
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import shlex
+import signal
+import time
+
+import keras
+import safetensors
+import tensorflow as tf
+from absl import logging
+
+from ssagan_tf import files, saving
+from ssagan_tf.config import Config
+from ssagan_tf.damsm import DAMSM
+from ssagan_tf.data.records import Prepared
+from ssagan_tf.data.source import Source
+from ssagan_tf.errors import UserError
+from ssagan_tf.evaluation.attention import attention_sheet, part_attention
+from ssagan_tf.evaluation.held_out import HeldOut, held_out, retrieval
+from ssagan_tf.evaluation.retrieval import MISMATCHED
+from ssagan_tf.pictures import save_png
+from ssagan_tf.text.captions import CaptionEncoder
+from ssagan_tf.text.vocabulary import Vocabulary
+from ssagan_tf.training.callbacks import Progress, StopGently
+from ssagan_tf.training.pretraining import DAMSM_FILE, begin_pretraining, epoch_of, fit_damsm, vocabulary_for
+from ssagan_tf.training.run import Run
+from ssagan_tf.training.trainer import devices, open_data, resolve_run
+
+_README = """# Text and image encoder, pretrained by ssagan_tf
+
+Data set: {dataset}, {size} x {size} pixels. Settings: `config.json`. The weights are those of the epoch whose held-out
+pictures found their captions best.
+
+Train with them: `python scripts/train.py --dataset={dataset} --damsm={run}`
+Go on:           `python scripts/pretrain_damsm.py --dataset={dataset} --out={run} --resume`
+Watch:           `tensorboard --logdir={run}`
+"""
+# COCO's captions are cut to fewer words in pretraining than in training, as published.
+_COCO_WORDS = 15
+_SHEET_ROWS = 6
+_DRAWS = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a pretraining ended.
+
+    Attributes:
+        run: its folder.
+        step: iterations done in all.
+        signal: that stopped it, or None.
+        time_is_up: whether `max_minutes` stopped it.
+        report: what the kept weights score, in words.
+    """
+
+    run: Run
+    step: int
+    signal: int | None
+    time_is_up: bool
+    report: str
+
+
+def resolve(
+    dataset: str, preset_name: str | None, out: str | os.PathLike | None, resume: bool, **flags
+) -> tuple[Run, Config]:
+    """As `trainer.resolve_run`, with what the published pretraining does otherwise than the training after it."""
+    if out is None and not resume:
+        out = f"runs/damsm-{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
+    run, config = resolve_run(dataset, preset_name, out, resume, **flags)
+    if not run.begun() and dataset == "coco" and config.model.published:
+        config = config.override(max_words=_COCO_WORDS)
+    return run, config
+
+
+def summary(outcome: Outcome, config: Config) -> str:
+    """What came out, what was written and what to run next, in words."""
+    run, dataset, steps = outcome.run, config.data.dataset, config.train.pretraining_steps
+    folder = shlex.quote(str(run.folder))
+    why = ""
+    if outcome.signal is not None:
+        why = f", stopped by {signal.Signals(outcome.signal).name}"
+    elif outcome.time_is_up:
+        why = f", stopped after {config.train.max_minutes:g} minutes"
+    go_on = f"\n  python scripts/pretrain_damsm.py --dataset={dataset} --out={folder} --resume"
+    return f"""
+{outcome.step:,} of {steps:,} iterations done{why}.
+{outcome.report}
+Written:
+  {run.folder / DAMSM_FILE}   the encoders
+  {run.samples}   where their words look
+Next:
+  python scripts/train.py --dataset={dataset} --damsm={folder}{go_on if outcome.step < steps else ""}
+  tensorboard --logdir={folder}"""
+
+
+def pretrain(run: Run, config: Config) -> Outcome:
+    """Pretrains, or goes on pretraining, to `config.train.pretraining_steps` iterations.
+
+    Raises:
+        UserError: anything wrong with data, folder or a diverged training; what was saved stays.
+    """
+    keras.utils.set_random_seed(config.train.seed % 2**32)
+    data = open_data(config, run)
+    vocabulary = run.vocabulary() if run.begun() else vocabulary_for(data, config)
+    encoder = CaptionEncoder(vocabulary, config.model.max_words)
+    with devices().scope():
+        damsm = DAMSM.from_model_config(config.model, vocabulary, gamma3=config.train.pretraining_gamma3)
+    first_step, steps = begin_pretraining(run, damsm), config.train.pretraining_steps
+    if first_step >= steps:
+        raise UserError(f"Nothing is left to do. Received: {run.folder}, {first_step:,} of {steps:,} iterations done.")
+    _begin(run, config, vocabulary)
+    run.forget_log_after(first_step)
+    stop = StopGently(config.train.max_minutes)
+    progress = Progress(run, first_step, steps, config.train.pretraining_batch_size)
+    epoch = epoch_of(data, config.train.pretraining_batch_size)
+    chosen_by = held_out(data, config.model.image_size, half=0)
+    validation = Validation(run, damsm, chosen_by, encoder, vocabulary, progress, epoch)
+    fit_damsm(run, damsm, data, encoder, config, progress, [progress, stop, validation])
+    report = evaluate(run, damsm, data, config, encoder)
+    return Outcome(run, progress.step, stop.signal, stop.time_is_up, report)
+
+
+def _begin(run: Run, config: Config, vocabulary: Vocabulary) -> None:
+    run.begin(config, vocabulary)
+    folder = shlex.quote(str(run.folder))
+    words = _README.format(dataset=config.data.dataset, size=config.model.image_size, run=folder)
+    files.write_atomically(run.folder / "README.md", words)
+
+
+def evaluate(run: Run, damsm: DAMSM, data: Prepared | Source, config: Config, encoder: CaptionEncoder) -> str:
+    """Scores the kept weights on the half of the held-out pictures that did not choose them.
+
+    Args:
+        run: the run folder.
+        damsm: takes the kept weights.
+        data: a prepared folder, or a source.
+        config: the run's.
+        encoder: of captions.
+
+    Returns:
+        Figures in words.
+    """
+    path = run.folder / DAMSM_FILE
+    saving.assign_state(damsm.encoder_variables(), saving.read_state(path), str(path))
+    judged_by = held_out(data, config.model.image_size, half=1)
+    score = _retrieval(damsm, encoder, judged_by, _DRAWS)
+    lines = ["There are too few held-out captions to score retrieval."]
+    if score is not None:
+        count = f"{len(judged_by.pictures):,} held-out pictures of the half that did not choose the weights"
+        lines = [f"R@1 of 1 + {MISMATCHED}: {score[0]:.1%} +- {score[1]:.1%}, {count} (chance: 1 %)."]
+    if judged_by is not None and judged_by.birds:
+        lines += ["Attention of the words of a part inside it, and the part's share of the picture:"]
+        found = part_attention(damsm, encoder, judged_by)
+        lines += [f"  {part:<8}{inside:6.1%} {share:6.1%}" for part, (inside, share) in found.items()]
+    return "\n".join(lines)
+
+
+def _retrieval(damsm: DAMSM, encoder: CaptionEncoder, held: HeldOut | None, draws: int) -> tuple[float, float] | None:
+    if held is None or not held.enough(MISMATCHED):
+        return None
+    return retrieval(damsm, encoder, held, draws)
+
+
+class Validation(keras.callbacks.Callback):
+    """After each epoch and at the end: the retrieval of held-out pictures into log and TensorBoard; if it is the best
+    so far, the weights into `damsm.safetensors`, and a sheet of where words look.
+
+    Without enough held-out pictures the newest weights are kept.
+
+    Args:
+        run: the run folder.
+        damsm: the encoders.
+        held: held-out pictures.
+        encoder: of captions.
+        vocabulary: its words.
+        progress: knows the iteration.
+        epoch: iterations between validations.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        damsm: DAMSM,
+        held: HeldOut | None,
+        encoder: CaptionEncoder,
+        vocabulary: Vocabulary,
+        progress: Progress,
+        epoch: int,
+    ):
+        super().__init__()
+        self._run = run
+        self._damsm = damsm
+        self._held = held
+        self._encoder = encoder
+        self._vocabulary = vocabulary
+        self._progress = progress
+        self._epoch = epoch
+        self._best = _kept_score(run.folder / DAMSM_FILE)
+        self._writer = tf.summary.create_file_writer(str(run.tensorboard))
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._progress.step % self._epoch == 0:
+            self.validate()
+
+    def on_train_end(self, logs=None):
+        if self._progress.step % self._epoch:
+            self.validate()
+        self._writer.close()
+
+    def validate(self) -> None:
+        """Scores the weights, and keeps them if they are the best so far."""
+        step = self._progress.step
+        score = _retrieval(self._damsm, self._encoder, self._held, draws=1)
+        notes = {"step": str(step)}
+        if score is not None:
+            self._run.log({"step": step, "retrieval": score[0]})
+            with self._writer.as_default(step):
+                tf.summary.scalar("retrieval", score[0])
+            self._writer.flush()
+            if score[0] < self._best:
+                return
+            self._best = score[0]
+            notes["retrieval"] = repr(score[0])
+            logging.info("Iteration %d: R@1 of 1 + %d is %.1f %%.", step, MISMATCHED, 100 * score[0])
+        saving.write_state(self._run.folder / DAMSM_FILE, self._damsm.encoder_variables(), notes)
+        if self._held is not None:
+            sheet = attention_sheet(self._damsm, self._encoder, self._vocabulary, self._held, _SHEET_ROWS)
+            save_png(sheet, self._run.samples / f"attention-{step:08d}.png")
+
+
+def _kept_score(path: pathlib.Path) -> float:
+    """The retrieval of the weights that an earlier call kept; below any other if there are none."""
+    if not path.is_file():
+        return -1.0
+    with safetensors.safe_open(path, "numpy") as kept:
+        return float((kept.metadata() or {}).get("retrieval", -1.0))
