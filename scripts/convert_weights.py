@@ -5,6 +5,8 @@
     python scripts/convert_weights.py --generator=netG_550.pth --discriminator=netD_550.pth \\
         --text_encoder=text_encoder200.pth --image_encoder=image_encoder200.pth \\
         --captions_pickle=captions.pickle --out=models/birds                        # also to go on with training
+    python scripts/convert_weights.py --text_encoder=text_encoder200.pth --image_encoder=image_encoder200.pth \\
+        --captions_pickle=captions.pickle --out=models/damsm         # both encoders alone: evaluate.py's --damsm
     python scripts/convert_weights.py --to_published --model=models/birds --out=checkpoints
 
 Image size, widths and vocabulary size are found from the tensors. A .pth file is read without PyTorch, and nothing in
@@ -18,13 +20,15 @@ from ssagan_tf import cli
 from ssagan_tf.data import DATASETS
 
 _FORMATS = ("pth", "safetensors")
-_NEEDED = ("generator", "text_encoder", "captions_pickle")
+_NEEDED = ("text_encoder", "captions_pickle")
 
 _PARTS = {
     "generator": flags.DEFINE_string("generator", None, "The generator's checkpoint, netG_*.pth."),
     "discriminator": flags.DEFINE_string("discriminator", None, "The discriminator's, to go on with training."),
     "text_encoder": flags.DEFINE_string("text_encoder", None, "The text encoder's that the generator learned with."),
-    "image_encoder": flags.DEFINE_string("image_encoder", None, "The image encoder's, to go on with training."),
+    "image_encoder": flags.DEFINE_string(
+        "image_encoder", None, "The image encoder's, to go on with training, or without --generator to evaluate with."
+    ),
 }
 _CAPTIONS = flags.DEFINE_string("captions_pickle", None, "captions.pickle that the text encoder was trained with.")
 _DATASET = flags.DEFINE_enum("dataset", "cub", DATASETS, "What the weights were trained on, for going on with it.")
@@ -44,7 +48,8 @@ def main(_) -> None:
     if _TO_PUBLISHED.value:
         rows = published.to_published(_MODEL.value, _OUT.value, _FORMAT.value)
     else:
-        rows = published.to_model_folder(_OUT.value, _CAPTIONS.value, checkpoints, _DATASET.value)
+        convert = published.to_model_folder if "generator" in checkpoints else published.to_damsm_folder
+        rows = convert(_OUT.value, _CAPTIONS.value, checkpoints, _DATASET.value)
     cli.say(published.table(rows))
     cli.say(f"Wrote {_OUT.value}")
 
@@ -54,7 +59,10 @@ def _check_flags(checkpoints: dict[str, str]) -> None:
     there = {**checkpoints, "captions_pickle": _CAPTIONS.value}
     given = {name for name, value in {**there, "model": _MODEL.value}.items() if value is not None}
     back = _TO_PUBLISHED.value
-    missing = [name for name in (["model"] if back else _NEEDED) if name not in given]
+    # Both encoders alone are something, a discriminator without a generator is not.
+    encoders = "image_encoder" in given and "discriminator" not in given
+    needed = ("model",) if back else _NEEDED if encoders else ("generator", *_NEEDED)
+    missing = [name for name in needed if name not in given]
     if missing:
         raise app.UsageError(f"Missing: {' and '.join(f'--{name}' for name in missing)}.")
     wrong = sorted(given - {"model"} if back else given & {"model"})

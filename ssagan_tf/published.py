@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import safetensors.numpy
 
 from ssagan_tf import convert, files, pth, saving
 from ssagan_tf.config import Config, ModelConfig, preset
+from ssagan_tf.damsm import DAMSM
 from ssagan_tf.data.cub import read_captions_pickle
 from ssagan_tf.errors import UserError
-from ssagan_tf.ssagan import SSAGAN
+from ssagan_tf.ssagan import CONFIG_FILE, SSAGAN, VOCABULARY_FILE
 from ssagan_tf.text.vocabulary import Vocabulary
+from ssagan_tf.training.pretraining import DAMSM_FILE, load_damsm
 from ssagan_tf.training.run import load_model
 
 # The tensor that tells a part's sizes, by part; no other part has one of that name and rank.
@@ -42,6 +45,12 @@ _CARD = """# Converted from published SSA-GAN weights
 {size} x {size} pixels, base width {width}, {words:,} words. Converted from: {origins}.
 
 Draw: `python scripts/sample.py --model={folder} --caption="..." --out=sheet.png`
+"""
+
+
+_DAMSM_CARD = """# Converted from published DAMSM weights
+
+Text encoder of {words:,} words and image encoder (Inception v3). Converted from: {origins}.
 """
 
 
@@ -86,27 +95,58 @@ def to_model_folder(
     if "image_encoder" in checkpoints and "discriminator" not in checkpoints:
         raise UserError(
             "A model folder keeps the image encoder for going on with training. Received: no discriminator. "
-            "Give --discriminator too, or leave --image_encoder out."
+            "Give --discriminator too, or leave --image_encoder out; both encoders without --generator make a folder "
+            "of their own."
         )
-    states = {part: read_state(path, part) for part, path in checkpoints.items()}
-    _, vocabulary = read_captions_pickle(pathlib.Path(captions_pickle))
+    states, vocabulary = _read(checkpoints, captions_pickle)
     settings = preset("published", dataset)
     config = Config(model_config(states), settings.data, settings.train)
     config.check("the checkpoints: ")
-    _check_vocabulary(vocabulary, states["text_encoder"], captions_pickle)
     model = SSAGAN.from_model_config(config.model, vocabulary, sampling_only="discriminator" not in states)
     for part, state in states.items():
         _LOADERS[part](getattr(model, part), state)
-    origins = ", ".join(f"`{pathlib.Path(path).name}`" for path in checkpoints.values())
     card = _CARD.format(
         size=config.model.image_size,
         width=config.model.base_filters,
         words=len(vocabulary),
-        origins=origins,
+        origins=_origins(checkpoints),
         folder=out,
     )
     model.save_to_preset(out, config, card)
     again = SSAGAN.from_preset(out)
+    return [_row(part, state, convert.to_published_state(getattr(again, part))) for part, state in states.items()]
+
+
+def to_damsm_folder(
+    out: str | os.PathLike,
+    captions_pickle: str | os.PathLike,
+    checkpoints: Mapping[str, str | os.PathLike],
+    dataset: str = "cub",
+) -> list[Row]:
+    """Both published encoders into a folder of DAMSM, which evaluation and trainings take.
+
+    Args:
+        out, captions_pickle, dataset: as for `to_model_folder`.
+        checkpoints: "text_encoder" and "image_encoder" -> .pth or .safetensors file.
+
+    Returns, raises:
+        As `to_model_folder`.
+    """
+    states, vocabulary = _read(checkpoints, captions_pickle)
+    settings = preset("published", dataset)
+    sizes = _text_sizes(states["text_encoder"])
+    config = Config(ModelConfig(**sizes, image_encoder="inception"), settings.data, settings.train)
+    config.check("the checkpoints: ")
+    damsm = DAMSM.from_model_config(config.model, vocabulary)
+    for part, state in states.items():
+        _LOADERS[part](getattr(damsm, part), state)
+    with files.folder_written_atomically(out) as aside:
+        config.save(aside / CONFIG_FILE)
+        vocabulary.save(aside / VOCABULARY_FILE)
+        saving.write_state(aside / DAMSM_FILE, damsm.encoder_variables())
+        card = _DAMSM_CARD.format(words=len(vocabulary), origins=_origins(checkpoints))
+        files.write_atomically(aside / "README.md", card)
+    again, _, _ = load_damsm(out)
     return [_row(part, state, convert.to_published_state(getattr(again, part))) for part, state in states.items()]
 
 
@@ -174,38 +214,61 @@ def model_config(states: Mapping[str, Mapping[str, np.ndarray]]) -> ModelConfig:
     Raises:
         UserError: tensors that tell nothing.
     """
-    generator, text_encoder = states["generator"], states["text_encoder"]
-    try:
+    generator = states["generator"]
+    with _telling_sizes():
         first, noise_dim = generator["fc.weight"].shape
         return ModelConfig(
             image_size=2 ** (_blocks(generator) + 1),
             base_filters=first // 128,  # the first features are 8 widths deep and 4 x 4 large
             noise_dim=noise_dim,
-            sentence_dim=2 * text_encoder["rnn.weight_hh_l0"].shape[1],
             mask_filters=generator["conv_mask.0.weight"].shape[0],
-            embedding_dim=text_encoder["encoder.weight"].shape[1],
+            **_text_sizes(states["text_encoder"]),
             image_encoder="inception" if "image_encoder" in states else None,
             text_training="frozen",
         )
-    except (KeyError, ValueError, IndexError) as error:
-        raise UserError(
-            f"The sizes of the networks cannot be told. Received: {error}. Give netG and text_encoder files as "
-            "published."
-        ) from error
 
 
 def _blocks(state: Mapping[str, np.ndarray]) -> int:
     return sum(name.endswith(".gamma") for name in state)
 
 
-def _check_vocabulary(vocabulary: Vocabulary, text_encoder: Mapping[str, np.ndarray], origin) -> None:
-    words = len(text_encoder["encoder.weight"])
+def _text_sizes(text_encoder: Mapping[str, np.ndarray]) -> dict[str, int]:
+    with _telling_sizes():
+        return {
+            "sentence_dim": 2 * text_encoder["rnn.weight_hh_l0"].shape[1],
+            "embedding_dim": text_encoder["encoder.weight"].shape[1],
+        }
+
+
+@contextlib.contextmanager
+def _telling_sizes() -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, ValueError, IndexError, TypeError) as error:
+        raise UserError(
+            f"The sizes of the networks cannot be told. Received: {error}. Give checkpoints as published."
+        ) from error
+
+
+def _read(
+    checkpoints: Mapping[str, str | os.PathLike], captions_pickle: str | os.PathLike
+) -> tuple[dict[str, dict[str, np.ndarray]], Vocabulary]:
+    """States by part, and the vocabulary, which fits the text encoder."""
+    states = {part: read_state(path, part) for part, path in checkpoints.items()}
+    _, vocabulary = read_captions_pickle(pathlib.Path(captions_pickle))
+    with _telling_sizes():
+        words = len(states["text_encoder"]["encoder.weight"])
     if words != len(vocabulary):
         raise UserError(
-            f"Text encoder and captions pickle do not fit. Received: an encoder of {words:,} words and {origin} with "
-            f"{len(vocabulary):,}. Use the pickle that came with the text encoder: with another one every word would "
-            "mean something else."
+            f"Text encoder and captions pickle do not fit. Received: an encoder of {words:,} words and "
+            f"{captions_pickle} with {len(vocabulary):,}. Use the pickle that came with the text encoder: with another "
+            "one every word would mean something else."
         )
+    return states, vocabulary
+
+
+def _origins(checkpoints: Mapping[str, str | os.PathLike]) -> str:
+    return ", ".join(f"`{pathlib.Path(path).name}`" for path in checkpoints.values())
 
 
 def _written(out: str | os.PathLike, part: str, file_format: str) -> dict[str, np.ndarray]:

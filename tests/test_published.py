@@ -9,13 +9,16 @@ import sys
 import numpy as np
 import pytest
 import safetensors.numpy
+from PIL import Image
 
 from ssagan_tf import SSAGAN, convert, published
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Discriminator, Generator, ImageEncoder, TextEncoder
+from ssagan_tf.training.pretraining import load_damsm
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 _REFERENCE = ROOT.parent / "shared" / "reference" / "pth"
+_BACK = ("--to_published", "--model=model", "--out=back", "--format=safetensors")
 needs_reference = pytest.mark.skipif(not _REFERENCE.is_dir(), reason="no reference checkpoints beside the project")
 
 
@@ -94,16 +97,95 @@ def test_checkpoints_of_pytorch_come_back_to_pytorch(files, captions, tmp_path):
     assert all(np.array_equal(state[key].numpy(), value) for key, value in before.items())
 
 
-@pytest.mark.slow
-def test_the_image_encoder_comes_along_for_training(files, captions, randomize, tmp_path):
+@pytest.fixture(scope="module")
+def image_encoder(randomize, tmp_path_factory):
+    """(network, its checkpoint); there is no small one."""
     encoder = randomize(ImageEncoder(6))
-    path = tmp_path / "image_encoder.safetensors"
+    path = tmp_path_factory.mktemp("image_encoder") / "image_encoder.safetensors"
     path.write_bytes(safetensors.numpy.save(convert.to_published_state(encoder)))
+    return encoder, path
+
+
+@pytest.mark.slow
+def test_both_encoders_alone_are_a_folder_of_damsm(files, captions, image_encoder, networks, tmp_path):
+    encoder, path = image_encoder
+    given = {"text_encoder": files["text_encoder"], "image_encoder": path}
+    rows = published.to_damsm_folder(tmp_path / "damsm", captions, given)
+    assert [(row.part, row.tensors, row.difference) for row in rows] == [
+        ("text_encoder", 9, 0.0),
+        ("image_encoder", 567, 0.0),
+    ]
+    damsm, vocabulary, _ = load_damsm(tmp_path / "damsm")
+    assert vocabulary.words[8] == "word8"
+    assert damsm.image_encoder.count_padding
+    for network, expected in ((damsm.image_encoder, encoder), (damsm.text_encoder, networks["text_encoder"])):
+        assert all(map(np.array_equal, network.get_weights(), expected.get_weights()))
+
+
+@pytest.mark.slow
+def test_the_image_encoder_comes_along_for_training(files, captions, image_encoder, tmp_path):
+    encoder, path = image_encoder
     rows = published.to_model_folder(tmp_path / "model", captions, files | {"image_encoder": path})
     assert (rows[-1].part, rows[-1].tensors, rows[-1].difference) == ("image_encoder", 567, 0.0)
     model = SSAGAN.from_preset(tmp_path / "model")
     assert all(map(np.array_equal, model.image_encoder.get_weights(), encoder.get_weights()))
     assert model.image_encoder.count_padding
+
+
+@needs_reference
+def test_real_checkpoints_come_back_to_pytorch_byte_by_byte(tmp_path):
+    torch = pytest.importorskip("torch")
+    captions = _captions_pickle(tmp_path / "captions.pickle", 60)
+    given = {"generator": _REFERENCE / "netG_nf1.pth", "text_encoder": _REFERENCE / "text_encoder_60_words_legacy.pth"}
+    published.to_model_folder(tmp_path / "model", captions, given)
+    published.to_published(tmp_path / "model", tmp_path / "back")
+    for name, path in {"netG": given["generator"], "text_encoder": given["text_encoder"]}.items():
+        before = convert.without_prefix(torch.load(path, weights_only=True))
+        after = torch.load(tmp_path / "back" / f"{name}.pth", weights_only=True)
+        assert list(after) == list(before)
+        for key, value in before.items():
+            assert (after[key].dtype, after[key].shape) == (value.dtype, value.shape), key
+            assert after[key].numpy().tobytes() == value.numpy().tobytes(), key
+
+
+def _write_pictures(folder, caption):
+    folder.mkdir()
+    for number in range(4):
+        pixels = np.random.default_rng(number).integers(0, 256, (24, 24, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        (folder / f"{number}.txt").write_text(caption)
+
+
+@pytest.mark.slow
+def test_train_py_goes_on_with_converted_weights_and_what_it_learns_goes_back(captions, randomize, tmp_path):
+    """Whole: published checkpoints, a model folder, two steps of train.py on a bird data set, checkpoints again."""
+    networks = {
+        "generator": Generator(1, 16, 5, 6, 3),
+        "discriminator": Discriminator(1, 16, 6),
+        "text_encoder": TextEncoder(9, 6, 0.5, 7),
+    }
+    flags = [f"--captions_pickle={captions}"]
+    for name, network in networks.items():
+        state = convert.to_published_state(randomize(network))
+        (tmp_path / f"{name}.safetensors").write_bytes(safetensors.numpy.save(state))
+        flags.append(f"--{name}={name}.safetensors")
+    done = _run("convert_weights", *flags, "--out=model", "--dataset=folder", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    _write_pictures(tmp_path / "pictures", "word1 word2")
+    flags = ["--dataset=folder", "--data_dir=pictures", "--out=model", "--resume", "--steps=2"]
+    done = _run("train", *flags, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = _run(
+        "convert_weights", "--to_published", "--model=model", "--out=back", "--format=safetensors", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    before = safetensors.numpy.load_file(tmp_path / "generator.safetensors")
+    after = safetensors.numpy.load_file(tmp_path / "back" / "netG.safetensors")
+    # Two steps of the published Adam, of beta2 = 0.9: the first is one rate, the second sqrt(1.9) of it at most.
+    moved = np.concatenate([np.abs(after[name] - before[name]).ravel() for name in before if name.endswith("weight")])
+    assert 0.5e-4 < np.median(moved) <= np.max(moved) < (1 + np.sqrt(1.9)) * 1.01e-4
+    counters = [name for name in before if name.endswith(convert.COUNTER)]
+    assert {int(after[name] - before[name]) for name in counters} == {2}
 
 
 # === What does not fit ===
@@ -132,7 +214,19 @@ def test_a_discriminator_of_another_width_is_refused(files, captions, tmp_path):
 
 def test_an_image_encoder_alone_has_no_place(files, captions, tmp_path):
     given = {name: files[name] for name in ("generator", "text_encoder")} | {"image_encoder": tmp_path / "x.pth"}
-    with pytest.raises(UserError, match="Give --discriminator too"):
+    with pytest.raises(UserError, match="Give --discriminator too.* without --generator"):
+        published.to_model_folder(tmp_path / "model", captions, given)
+
+
+def test_a_text_encoder_without_words_is_refused(files, captions, tmp_path):
+    state = safetensors.numpy.load_file(files["text_encoder"])
+    del state["module.encoder.weight"]
+    (tmp_path / "text.safetensors").write_bytes(safetensors.numpy.save(state))
+    given = {"text_encoder": tmp_path / "text.safetensors", "image_encoder": tmp_path / "text.safetensors"}
+    with pytest.raises(UserError, match="of no image_encoder"):
+        published.to_damsm_folder(tmp_path / "damsm", captions, given)
+    given = {"generator": files["generator"], "text_encoder": tmp_path / "text.safetensors"}
+    with pytest.raises(UserError, match="sizes of the networks cannot be told"):
         published.to_model_folder(tmp_path / "model", captions, given)
 
 
@@ -147,8 +241,8 @@ def test_a_generator_without_what_tells_its_sizes_is_refused(files, captions, tm
 # === The script ===
 
 
-def _run(*arguments, cwd):
-    script = ROOT / "scripts" / "convert_weights.py"
+def _run(script, *arguments, cwd):
+    script = ROOT / "scripts" / f"{script}.py"
     return subprocess.run([sys.executable, script, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
 
 
@@ -156,6 +250,8 @@ def _run(*arguments, cwd):
     ("arguments", "words"),
     [
         (["--generator=x.pth"], "Missing: --text_encoder and --captions_pickle."),
+        (["--image_encoder=x.pth", "--text_encoder=y.pth"], "Missing: --captions_pickle."),
+        (["--text_encoder=y.pth", "--captions_pickle=c"], "Missing: --generator."),
         (["--to_published"], "Missing: --model."),
         (["--to_published", "--model=m", "--generator=x.pth"], "--generator does not go with --to_published."),
         (
@@ -165,7 +261,7 @@ def _run(*arguments, cwd):
     ],
 )
 def test_wrong_flags_are_status_2(arguments, words, tmp_path):
-    done = _run(*arguments, "--out=out", cwd=tmp_path)
+    done = _run("convert_weights", *arguments, "--out=out", cwd=tmp_path)
     assert done.returncode == 2
     assert words in done.stderr and "Traceback" not in done.stderr
 
@@ -175,10 +271,12 @@ def test_wrong_flags_are_status_2(arguments, words, tmp_path):
 def test_the_script_converts_real_checkpoints_from_any_folder(tmp_path):
     _captions_pickle(tmp_path / "captions.pickle", 60)
     flags = [f"--generator={_REFERENCE}/netG_nf1.pth", f"--text_encoder={_REFERENCE}/text_encoder_60_words_legacy.pth"]
-    done = _run(*flags, "--captions_pickle=captions.pickle", "--out=model", cwd=tmp_path)
+    done = _run("convert_weights", *flags, "--captions_pickle=captions.pickle", "--out=model", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[1].split() == ["generator", "267", "1,948,342", "0"]
-    back = _run("--to_published", "--model=model", "--out=back", "--format=safetensors", cwd=tmp_path)
+    back = _run(
+        "convert_weights", "--to_published", "--model=model", "--out=back", "--format=safetensors", cwd=tmp_path
+    )
     assert (back.returncode, back.stderr) == (0, "")
 
 
@@ -188,7 +286,7 @@ def test_the_script_converts_real_checkpoints_from_any_folder(tmp_path):
 def test_the_script_refuses_code_in_one_line_and_writes_nothing(name, tmp_path):
     _captions_pickle(tmp_path / "captions.pickle", 60)
     flags = [f"--generator={_REFERENCE}/{name}.pth", f"--text_encoder={_REFERENCE}/text_encoder_60_words.pth"]
-    done = _run(*flags, "--captions_pickle=captions.pickle", "--out=model", cwd=tmp_path)
+    done = _run("convert_weights", *flags, "--captions_pickle=captions.pickle", "--out=model", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("error: A checkpoint may hold") and done.stderr.count("\n") == 1
     assert {path.name for path in tmp_path.iterdir()} == {"captions.pickle"}
