@@ -100,7 +100,7 @@ def _augmented(images: tf.Tensor) -> tf.Tensor:
 
 def accuracies(network: AttributeNetwork, pictures: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Share of pictures that are read rightly, for each attribute."""
-    _, found = network.read(pictures)
+    found = network.attributes(network.embed(pictures))
     return {name: float(np.mean(found[name] == truth[:, place])) for place, name in enumerate(ATTRIBUTES)}
 
 
@@ -113,6 +113,6 @@ def round_to_half(network: AttributeNetwork) -> None:
 
 def save(network: AttributeNetwork, path: str | os.PathLike) -> None:
     """Writes the weights, kernels in 16 bits. Raises UserError where they cannot be written."""
-    state = {name: variable.numpy() for name, variable in named_variables(network).items()}
-    state = {name: value.astype(np.float16) if value.ndim > 1 else value for name, value in state.items()}
+    state = {name: np.asarray(variable.numpy()) for name, variable in named_variables(network).items()}
+    state = {name: np.asarray(value, np.float16 if np.ndim(value) > 1 else None) for name, value in state.items()}
     files.write_atomically(path, safetensors.numpy.save(state))

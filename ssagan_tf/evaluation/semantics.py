@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import functools
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from ssagan_tf import saving
 from ssagan_tf.data.synthbirds import ATTRIBUTES, Caption
 from ssagan_tf.errors import UserError
+from ssagan_tf.evaluation.resizing import pillow_bilinear
 from ssagan_tf.networks.layers import BatchNorm, conv, dense, leaky_relu, register
 
 WEIGHTS = pathlib.Path(__file__).parent / "attribute_network.safetensors"
@@ -63,56 +63,40 @@ class AttributeNetwork(keras.Model):
         features = leaky_relu(self.hidden(tf.reshape(x, [-1, self.hidden.kernel.shape[0]])))
         return features, {name: head(features) for name, head in self.heads.items()}
 
-    def read(self, pictures: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Features and attributes of pictures, which are brought to 64 x 64 pixels first (`to_size`).
+    def embed(self, pictures: np.ndarray) -> np.ndarray:
+        """Features of pictures, which `pillow_bilinear` brings to 64 x 64 pixels first.
 
         Args:
             pictures: uint8 (N, S, S, 3).
 
         Returns:
-            float32 (N, 128), and for each attribute the place (N,) of the likeliest value in `ATTRIBUTES`.
+            float32 (N, 128).
         """
-        features, found = [], {name: [] for name in ATTRIBUTES}
-        for images, count in _batches(to_size(pictures, IMAGE_SIZE)):
-            embedded, logits = self._reader(images)
-            features.append(embedded.numpy()[:count])
-            for name, values in logits.items():
-                found[name].append(values.numpy()[:count].argmax(-1))
-        if not features:
-            return np.zeros([0, FEATURES], np.float32), {name: np.zeros([0], int) for name in ATTRIBUTES}
-        return np.concatenate(features), {name: np.concatenate(parts) for name, parts in found.items()}
+        parts = [pictures[first : first + _BATCH] for first in range(0, len(pictures), _BATCH)]
+        features = [self._embedded(pillow_bilinear(part, IMAGE_SIZE)) for part in parts]
+        return np.concatenate([np.zeros([0, FEATURES], np.float32), *features])
+
+    def attributes(self, features: np.ndarray) -> dict[str, np.ndarray]:
+        """The likeliest value of each attribute, as its place (N,) in `ATTRIBUTES`, told from features (N, 128)."""
+        found = {}
+        for name, head in self.heads.items():
+            found[name] = (features @ head.kernel.numpy() + head.bias.numpy()).argmax(-1)
+        return found
+
+    def _embedded(self, images: np.ndarray) -> np.ndarray:
+        # Always a whole batch, filled up with black: the arithmetic of a picture is the same in any company.
+        filled = np.pad(images, [(0, _BATCH - len(images)), (0, 0), (0, 0), (0, 0)])
+        return self._embedder(filled).numpy()[: len(images)]
 
     @functools.cached_property
-    def _reader(self):
-        signature = [tf.TensorSpec([_BATCH, IMAGE_SIZE, IMAGE_SIZE, 3], tf.uint8)]
-        return tf.function(lambda images: self(scaled(images)), input_signature=signature)
+    def _embedder(self):
+        signature = [tf.TensorSpec([_BATCH, IMAGE_SIZE, IMAGE_SIZE, 3])]
+        return tf.function(lambda images: self(scaled(images))[0], input_signature=signature)
 
 
 def scaled(images: tf.Tensor) -> tf.Tensor:
-    """uint8 -> float32 in [-1, 1]."""
+    """[0, 255], of any type -> float32 in [-1, 1]."""
     return tf.cast(images, tf.float32) / 127.5 - 1.0
-
-
-def _batches(pictures: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-    """Always whole batches, the last filled up with black: the arithmetic of a picture is the same in any company."""
-    for first in range(0, len(pictures), _BATCH):
-        part = pictures[first : first + _BATCH]
-        yield np.pad(part, [(0, _BATCH - len(part)), (0, 0), (0, 0), (0, 0)]), len(part)
-
-
-def to_size(pictures: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (N, S, S, 3) -> uint8 (N, size, size, 3), with Pillow's bilinear filter, which antialiases.
-
-    Raises:
-        UserError: they are no such pictures.
-    """
-    if pictures.ndim != 4 or pictures.shape[-1] != 3 or pictures.dtype != np.uint8:
-        received = f"{pictures.dtype} {pictures.shape}"
-        raise UserError(f"These are no pictures. Received: {received}. Give uint8 (N, height, width, 3).")
-    if pictures.shape[1:3] == (size, size):
-        return pictures
-    small = [Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR) for picture in pictures]
-    return np.array(small, np.uint8).reshape(-1, size, size, 3)
 
 
 @functools.cache
@@ -145,11 +129,11 @@ def attribute_accuracy(
     Raises:
         UserError: not as many captions as pictures, or captions that name nothing.
     """
-    return accuracy_of(network.read(pictures)[1], captions)
+    return accuracy_of(network.attributes(network.embed(pictures)), captions)
 
 
 def accuracy_of(found: dict[str, np.ndarray], captions: Sequence[Caption]) -> dict[str, tuple[float, int]]:
-    """As `attribute_accuracy`, from the attributes that `AttributeNetwork.read` found."""
+    """As `attribute_accuracy`, from what `AttributeNetwork.attributes` found."""
     count = len(next(iter(found.values())))
     if count != len(captions):
         raise UserError(

@@ -10,7 +10,7 @@ from absl import logging
 from ssagan_tf.errors import UserError
 
 _BLOCK = 1000  # rows at a time
-_NEAREST = 3  # neighbours, as in the paper on precision and recall
+NEAREST = 3  # neighbours, as in the paper on precision and recall
 _ROUNDING = 1e-12  # of squared distances, relative to the largest squared norm
 
 
@@ -176,7 +176,7 @@ def _one_inception_score(logits: np.ndarray) -> float:
     return float(np.exp((chances * (log_chances - log_mean)).sum(1).mean()))
 
 
-def precision_recall(real: np.ndarray, drawn: np.ndarray, nearest: int = _NEAREST) -> tuple[float, float]:
+def precision_recall(real: np.ndarray, drawn: np.ndarray, nearest: int = NEAREST) -> tuple[float, float]:
     """Improved precision and recall (Kynkaanniemi et al., NeurIPS 2019).
 
     Precision: the share of drawn features that lie within the distance of some real feature to its `nearest`-th

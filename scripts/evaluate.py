@@ -1,0 +1,75 @@
+"""Scores a model's pictures, and says with each score all that it depends on.
+
+    python scripts/evaluate.py --model=runs/birds --metrics=fid,kid,semantics --count=2000 --out=runs/birds/scores
+    python scripts/evaluate.py --model=runs/cub --dataset=cub --data_dir=data/cub-256 --protocol=ttur --count=30000 \
+        --metrics=fid,kid,is,precision_recall,r_precision --damsm=runs/damsm --out=runs/cub/ttur
+    python scripts/evaluate.py --compare=runs/one/scores/report.json,runs/other/scores/report.json
+
+Draws --count pictures of the test captions into OUT/pictures, scores them and writes OUT/report.json and
+OUT/report.txt. Stopped, it goes on where it was with the same command. Metrics: fid (Frechet distance), kid (kernel
+distance), is (Inception Score), precision_recall, r_precision (needs --damsm) and semantics (synthbirds: whether
+pictures show what their captions name). Protocols fix the network and the filter behind the first four:
+ttur, clean, published, keras, and synthbirds, the default for that data. See docs/evaluation.md.
+"""
+
+from absl import app, flags
+
+from ssagan_tf import cli
+from ssagan_tf.data import DATASETS
+
+_MODEL = flags.DEFINE_string("model", None, "Run folder or model folder.")
+_OUT = flags.DEFINE_string("out", None, "Folder of the report and the pictures; one for each model.")
+_METRICS = flags.DEFINE_list("metrics", ["fid", "kid"], "What to score, with commas.")
+_DATASET = flags.DEFINE_enum("dataset", "synthbirds", DATASETS, "Data whose test split is the reference.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Its folder, prepared or raw; not needed for synthbirds.")
+_PROTOCOL = flags.DEFINE_string("protocol", None, "Named protocol. [default: synthbirds for that data, else ttur]")
+_EXTRACTOR = flags.DEFINE_string(
+    "extractor", None, "Feature extractor instead of the protocol's own: a name, a SavedModel's folder or its address."
+)
+_COUNT = flags.DEFINE_integer("count", 30_000, "Pictures to draw.", lower_bound=2)
+_DAMSM = flags.DEFINE_string("damsm", None, "Folder of pretrain_damsm.py, for r_precision.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the first picture; the next have seed + 1, ...")
+_TRUNCATION = flags.DEFINE_float("truncation", None, "Factor on the noise.", lower_bound=0)
+_COMPARE = flags.DEFINE_list("compare", [], "Reports to set side by side, with a comma; nothing is drawn.")
+
+
+def main(_) -> None:
+    if _COMPARE.value:
+        _compare()
+        return
+    if _MODEL.value is None or _OUT.value is None:
+        raise app.UsageError("--model and --out are needed. Give both, or --compare=A/report.json,B/report.json.")
+    cli.start_tensorflow()
+    from ssagan_tf.evaluation import report
+    from ssagan_tf.training.run import load_model
+
+    model = load_model(_MODEL.value)
+    data = report.open_data(_DATASET.value, _DATA_DIR.value, model.generator.image_size)
+    report.evaluate(
+        model,
+        data,
+        _METRICS.value,
+        _PROTOCOL.value or ("synthbirds" if data.name == "synthbirds" else "ttur"),
+        _COUNT.value,
+        _OUT.value,
+        _DAMSM.value,
+        seed=_SEED.value,
+        truncation=_TRUNCATION.value,
+        extractor=_EXTRACTOR.value,
+        about=report.about(_MODEL.value),
+    )
+    cli.say(report.table_of(_OUT.value))
+    cli.say(f"Wrote {_OUT.value}/report.json")
+
+
+def _compare() -> None:
+    if len(_COMPARE.value) < 2:
+        raise app.UsageError("--compare needs two reports at least. Give --compare=A/report.json,B/report.json.")
+    cli.start_tensorflow()
+    from ssagan_tf.evaluation import report
+
+    cli.say(report.compare(_COMPARE.value))
+
+
+if __name__ == "__main__":
+    cli.run(main)

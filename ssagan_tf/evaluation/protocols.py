@@ -1,0 +1,52 @@
+"""Named ways to score: what one must know of a number before setting another beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ssagan_tf.errors import UserError
+from ssagan_tf.evaluation.features import TFGAN_INCEPTION
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """How features are made.
+
+    Attributes:
+        name: one of `PROTOCOLS`.
+        extractor: see `features.open_extractor`.
+        resize: one of `resizing.FILTERS`.
+        splits: parts of the Inception Score.
+        score_resize: the filter for the Inception Score, where it is another.
+    """
+
+    name: str
+    extractor: str
+    resize: str
+    splits: int = 10
+    score_resize: str | None = None
+
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        # FID as it was first computed (Heusel et al., NeurIPS 2017): TTUR's graph resizes by itself.
+        Protocol("ttur", TFGAN_INCEPTION, "tf1_bilinear"),
+        # The same network behind a resize that antialiases (Parmar et al., CVPR 2022).
+        Protocol("clean", TFGAN_INCEPTION, "pillow_bicubic"),
+        # SSA-GAN's authors: TTUR's FID, and an Inception Score by their `IS.py`.
+        Protocol("published", TFGAN_INCEPTION, "tf1_bilinear", 3, "published_for_inception_score"),
+        # Weights that Keras offers to everybody. Close to no published number.
+        Protocol("keras", "inception_keras", "pillow_bicubic"),
+        # For drawn birds: comes with the package.
+        Protocol("synthbirds", "synthbirds", "pillow_bilinear"),
+    )
+}
+
+
+def protocol(name: str, extractor: str | None = None) -> Protocol:
+    """A protocol by its name, its extractor replaced if another is given. Raises UserError if there is none."""
+    if name not in PROTOCOLS:
+        raise UserError(f"There is no such protocol. Received: {name!r}. Use one of {', '.join(PROTOCOLS)}.")
+    found = PROTOCOLS[name]
+    return found if extractor is None else dataclasses.replace(found, extractor=extractor)

@@ -1,0 +1,92 @@
+"""What a model is measured against: a data set's captions, and its real pictures as a training sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from ssagan_tf.data.records import CAPTIONS, IMAGE, Prepared, features
+from ssagan_tf.data.source import Source, resize_short_side, working_size
+from ssagan_tf.data.synthbirds import ATTRIBUTES, Caption, SynthBirds, captions_with_attributes
+from ssagan_tf.errors import UserError
+
+_TOGETHER = 64  # pictures
+
+
+class Described(NamedTuple):
+    """What is known of a real picture without looking at it.
+
+    Attributes:
+        captions: with the attributes that they name; of data other than synthbirds, none.
+        truth: all of its attributes; of other data, none.
+    """
+
+    captions: tuple[Caption, ...]
+    truth: dict[str, str]
+
+
+def described(data: Prepared | Source, split: str) -> list[Described]:
+    """Captions and truth of every picture of a split. Raises UserError if it is empty."""
+    found = list(_described(data, split))
+    if not found:
+        raise UserError(f"There is nothing to measure against. Received: {data.name} without {split!r}. Add pictures.")
+    return found
+
+
+def _described(data: Prepared | Source, split: str) -> Iterator[Described]:
+    if isinstance(data, Prepared):
+        for record in tf.data.TFRecordDataset(data.files(split)):
+            captions = tf.io.parse_single_example(record, features())[CAPTIONS].numpy()
+            yield Described(tuple(Caption(text.decode(), {}) for text in captions), {})
+    elif isinstance(data, SynthBirds):
+        for index in range(data.count[split]):
+            bird = data.bird(split, index)
+            truth = {name: getattr(bird, name) for name in ATTRIBUTES}
+            yield Described(tuple(captions_with_attributes(bird)), truth)
+    else:
+        for example in data.examples(split):
+            yield Described(tuple(Caption(text, {}) for text in example.captions), {})
+
+
+def real_pictures(data: Prepared | Source, split: str, size: int) -> Iterator[np.ndarray]:
+    """The pictures of a split, in the order of `described`, a few at a time: uint8 (n, size, size, 3).
+
+    The short side is brought to size * 76 / 64 as for training, and the central square taken.
+
+    Raises:
+        UserError: prepared pictures are smaller than `size`, or one cannot be read.
+    """
+    waiting = []
+    for picture in _pictures(data, split, size):
+        waiting.append(_central(picture, size, data.name))
+        if len(waiting) == _TOGETHER:
+            yield np.stack(waiting)
+            waiting = []
+    if waiting:
+        yield np.stack(waiting)
+
+
+def _pictures(data: Prepared | Source, split: str, size: int) -> Iterator[np.ndarray]:
+    target = working_size(data.name, size)
+    if isinstance(data, Prepared):
+        for record in tf.data.TFRecordDataset(data.files(split)):
+            png = tf.io.parse_single_example(record, features())[IMAGE]
+            picture = Image.fromarray(tf.io.decode_png(png, channels=3).numpy())
+            yield np.asarray(picture if data.image_size == size else resize_short_side(picture, target))
+    else:
+        for example in data.examples(split):
+            yield np.asarray(resize_short_side(example.load(), target))
+
+
+def _central(picture: np.ndarray, size: int, name: str) -> np.ndarray:
+    top, left = ((side - size) // 2 for side in picture.shape[:2])
+    if top < 0 or left < 0:
+        raise UserError(
+            f"A real picture is smaller than the model's. Received: {name} with {picture.shape[1]} x "
+            f"{picture.shape[0]} pixels, not {size}. Prepare the data at --image_size={size}."
+        )
+    return picture[top : top + size, left : left + size]

@@ -1,0 +1,227 @@
+"""From a model to a report: scores, each with a card of all that it depends on; and reports side by side."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import PIL
+import tensorflow as tf
+
+from ssagan_tf import files
+from ssagan_tf.config import Config
+from ssagan_tf.data import open_source
+from ssagan_tf.data.records import Prepared, is_prepared, open_prepared
+from ssagan_tf.data.source import Source
+from ssagan_tf.errors import UserError
+from ssagan_tf.evaluation.generate import weights_sha256
+from ssagan_tf.evaluation.protocols import protocol as named_protocol
+from ssagan_tf.evaluation.scores import METRICS, Evaluation
+from ssagan_tf.ssagan import CONFIG_FILE
+from ssagan_tf.text_to_image import TextToImage
+
+REPORT, TABLE = "report.json", "report.txt"
+_LARGEST = 2**24  # bytes of a report
+_FRACTIONS = ("precision", "recall", "r_precision", "semantics")
+
+
+def evaluate(
+    model: TextToImage,
+    data: Prepared | Source,
+    metrics: Sequence[str],
+    protocol: str,
+    count: int,
+    out: str | os.PathLike,
+    damsm: str | os.PathLike | None = None,
+    *,
+    seed: int = 0,
+    truncation: float | None = None,
+    extractor: str | None = None,
+    about: dict | None = None,
+) -> dict:
+    """Draws `count` pictures of the test captions, scores them and writes the report; resumable.
+
+    Args:
+        model: with a vocabulary.
+        data: a prepared folder or a source.
+        metrics: names from `METRICS`.
+        protocol: one of `PROTOCOLS`: how features are made.
+        count: pictures.
+        out: folder of the report and the pictures; one for each model.
+        damsm: folder of `pretrain_damsm.py`; needed for "r_precision".
+        seed: of the first picture.
+        truncation: factor on the noise.
+        extractor: in place of the protocol's own; see `features.open_extractor`.
+        about: what else is known of the model, such as its path and whether its weights are averaged.
+
+    Returns:
+        The report: {"scores": {name: {"value", ..., "card"}}}, and the same in OUT/report.json; a table is in
+        OUT/report.txt. A card has "protocol" (all that must agree before two values may be compared), "model" and
+        "versions".
+
+    Raises:
+        UserError: no such metric or protocol, something they need is missing, or the folder holds other pictures.
+    """
+    _check(metrics, data, damsm)
+    evaluation = Evaluation(model, data, named_protocol(protocol, extractor), count, out, damsm, seed, truncation)
+    scores = {}
+    for name in metrics:
+        scores |= METRICS[name](evaluation)
+    drawing = evaluation.drawing_card()
+    known = {"weights_sha256": weights_sha256(model), **(about or {})}
+    for score in scores.values():
+        score["card"] = {"protocol": drawing | score["card"], "model": known, "versions": versions()}
+    report = {"scores": scores}
+    folder = pathlib.Path(out)
+    files.write_atomically(folder / TABLE, table({str(folder): report}) + "\n")
+    files.write_atomically(folder / REPORT, json.dumps(report, indent=2) + "\n")
+    return report
+
+
+def _check(metrics: Sequence[str], data: Prepared | Source, damsm: str | os.PathLike | None) -> None:
+    """Before anything slow begins."""
+    unknown = [name for name in metrics if name not in METRICS]
+    if unknown or not metrics:
+        raise UserError(f"There is no such metric. Received: {unknown}. Use some of {', '.join(METRICS)}.")
+    if "r_precision" in metrics and damsm is None:
+        raise UserError("R-precision needs pretrained encoders. Received: none. Give --damsm=DIR of pretrain_damsm.py.")
+    if "semantics" in metrics and (data.name != "synthbirds" or isinstance(data, Prepared)):
+        raise UserError(
+            f"Only drawn birds' attributes are known. Received: {data.name}. Leave 'semantics' out of --metrics."
+        )
+
+
+def versions() -> dict[str, str]:
+    """Of what computes."""
+    return {
+        "ssagan_tf": importlib.metadata.version("ssagan_tf"),
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "pillow": PIL.__version__,
+    }
+
+
+def about(model: str | os.PathLike) -> dict:
+    """What a run or model folder says of its weights: path, and the half-life of their average in pictures (0: none).
+
+    Raises:
+        UserError: the folder has no configuration.
+    """
+    config = Config.load(pathlib.Path(model) / CONFIG_FILE)
+    return {"path": str(model), "ema_pictures": config.train.ema_pictures, "published": config.model.published}
+
+
+def open_data(dataset: str, data_dir: str | None, image_size: int) -> Prepared | Source:
+    """A prepared folder of any size not below the model's, or a raw data set.
+
+    Raises:
+        UserError: no such data, or prepared from another data set.
+    """
+    if data_dir is None or not is_prepared(data_dir):
+        return open_source(dataset, data_dir, image_size)
+    prepared = open_prepared(data_dir)
+    if prepared.name != dataset:
+        raise UserError(
+            f"The folder was prepared from something else. Received: {data_dir}: {prepared.name}. Wanted: {dataset}."
+        )
+    return prepared
+
+
+def read_report(path: str | os.PathLike) -> dict:
+    """A report of `evaluate`. Raises UserError if the file is none."""
+    path = pathlib.Path(path)
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise UserError(f"The report is too large. Received: {path}. At most {_LARGEST:,} bytes.")
+        report = json.loads(path.read_text(encoding="utf-8"))
+        for score in report["scores"].values():
+            float(score["value"]), dict(score["card"]["protocol"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"This is no report. Received: {path}: {reason}. Give a {REPORT} of evaluate.py.") from error
+    return report
+
+
+def compare(paths: Sequence[str | os.PathLike]) -> str:
+    """A table of several reports, side by side.
+
+    Raises:
+        UserError: no score in common, or one was made otherwise here than there: names the fields that differ.
+    """
+    reports = {str(path): read_report(path) for path in paths}
+    shared = set.intersection(*(set(report["scores"]) for report in reports.values()))
+    if not shared:
+        raise UserError(f"The reports have no score in common. Received: {', '.join(reports)}. Run the same --metrics.")
+    (first, reference), *others = reports.items()
+    for path, report in others:
+        different = _differences(reference, report, shared)
+        if different:
+            raise UserError(
+                f"The reports follow different protocols. Received: {first} and {path}: {'; '.join(different)}. "
+                "Evaluate both in the same way."
+            )
+    return table({path: {"scores": _only(report["scores"], shared)} for path, report in reports.items()})
+
+
+def _only(scores: dict, names: set[str]) -> dict:
+    return {name: score for name, score in scores.items() if name in names}
+
+
+def _differences(first: dict, second: dict, names: set[str]) -> list[str]:
+    found = {}
+    for name in sorted(names):
+        cards = [report["scores"][name]["card"]["protocol"] for report in (first, second)]
+        for field in dict.fromkeys([*cards[0], *cards[1]]):
+            values = [card.get(field) for card in cards]
+            if values[0] != values[1]:
+                found[field] = f"{field} is {values[0]} there, {values[1]} here"
+    return list(found.values())
+
+
+def table(reports: dict[str, dict]) -> str:
+    """Scores as text, a column for each report."""
+    names = list(dict.fromkeys(name for report in reports.values() for name in report["scores"]))
+    rows = [["", *reports]]
+    for name in names:
+        scores = [report["scores"].get(name) for report in reports.values()]
+        rows.append([name, *(_words(name, score) for score in scores)])
+        for attribute in next((score for score in scores if score), {}).get("attributes", {}):
+            shares = [score and score["attributes"].get(attribute) for score in scores]
+            rows.append([f"  {attribute}", *(f"{share[0]:.1%} of {share[1]:,}" if share else "" for share in shares)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([*lines, "", *_footnotes(reports)])
+
+
+def table_of(out: str | os.PathLike) -> str:
+    """The table of a report just written into a folder."""
+    return table({str(out): read_report(pathlib.Path(out) / REPORT)})
+
+
+def _words(name: str, score: dict | None) -> str:
+    if score is None:
+        return ""
+    form = "{:.1%}" if name in _FRACTIONS else "{:.4g}"
+    words = form.format(score["value"])
+    return f"{words} ± {form.format(score['deviation'])}" if "deviation" in score else words
+
+
+def _footnotes(reports: dict[str, dict]) -> list[str]:
+    """What the first report's scores depend on, in short; the cards have all."""
+    lines = []
+    for name, score in next(iter(reports.values()))["scores"].items():
+        card = score["card"]["protocol"]
+        said = [f"{field} {card[field]}" for field in ("protocol", "extractor", "resize", "splits") if field in card]
+        said.append(f"{card['count']:,} pictures of {card['dataset']}'s {card['split']} captions")
+        if "reference_count" in card:
+            said.append(f"against {card['reference_count']:,} real ones")
+        lines.append(f"{name}: {', '.join(said)}, seed {card['seed']}")
+    return lines

@@ -1,0 +1,256 @@
+"""The scores of one model on one data set: each a function of an `Evaluation`, which makes what they share once."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import tensorflow as tf
+
+from ssagan_tf import files
+from ssagan_tf.data.records import Prepared
+from ssagan_tf.data.source import Source
+from ssagan_tf.data.synthbirds import Caption
+from ssagan_tf.errors import UserError
+from ssagan_tf.evaluation import retrieval, statistics
+from ssagan_tf.evaluation.embedding import Embedded, embedded
+from ssagan_tf.evaluation.features import Extractor, open_extractor
+from ssagan_tf.evaluation.generate import CAPTION_RULE, DrawnPictures, choose_captions, draw_pictures, weights_sha256
+from ssagan_tf.evaluation.protocols import Protocol
+from ssagan_tf.evaluation.reference import Described, described, real_pictures
+from ssagan_tf.text.captions import CaptionEncoder
+from ssagan_tf.text_to_image import TextToImage
+
+SPLIT = "test"
+_DRAWS = 10  # of mismatched captions for each picture
+_BATCH = 50  # pictures that DAMSM reads at a time, always so many
+
+
+def cache_folder() -> pathlib.Path:
+    """Where features of real pictures are kept between evaluations."""
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "ssagan_tf"
+
+
+class Evaluation:
+    """A model, real pictures, a protocol, and pictures drawn to be compared.
+
+    Args:
+        model: with a vocabulary.
+        data: a prepared folder or a source; its "test" split is used.
+        protocol: see `protocols`.
+        count: pictures to draw.
+        out: folder for them and their features.
+        damsm: folder of `pretrain_damsm.py`, for "r_precision".
+        seed: of the first picture; that of picture i is seed + i.
+        truncation: factor on the noise.
+
+    Raises:
+        UserError: the data set has no test split, or there is nothing to draw.
+    """
+
+    def __init__(
+        self,
+        model: TextToImage,
+        data: Prepared | Source,
+        protocol: Protocol,
+        count: int,
+        out: str | os.PathLike,
+        damsm: str | os.PathLike | None = None,
+        seed: int = 0,
+        truncation: float | None = None,
+    ):
+        self.model = model
+        self.data = data
+        self.protocol = protocol
+        self.count = count
+        self.out = pathlib.Path(out)
+        self.damsm = damsm
+        self.seed = seed
+        self.truncation = truncation
+        self.image_size = model.generator.image_size
+        self.real: list[Described] = described(data, SPLIT)
+        self._chosen = choose_captions([known.captions for known in self.real], count)
+        self.captions: list[Caption] = [self.real[picture].captions[turn] for picture, turn in self._chosen]
+        self.owners: list[Described] = [self.real[picture] for picture, _ in self._chosen]
+
+    @functools.cached_property
+    def extractor(self) -> Extractor:
+        return open_extractor(self.protocol.extractor)
+
+    @functools.cached_property
+    def drawn(self) -> DrawnPictures:
+        texts = [caption.text for caption in self.captions]
+        return draw_pictures(self.model, texts, self.out / "pictures", self.seed, self.truncation)
+
+    @functools.cached_property
+    def drawn_features(self) -> Embedded:
+        return self.features_of_drawn(self.protocol.resize)
+
+    def features_of_drawn(self, resize: str) -> Embedded:
+        key = {"weights": weights_sha256(self.model), "captions": self._texts_sha256(self.captions)}
+        key |= {"count": self.count, "seed": self.seed, "truncation": self.truncation}
+        return embedded(self.out / "features", key, self.extractor, resize, self.drawn, self.count)
+
+    @functools.cached_property
+    def real_features(self) -> Embedded:
+        """Kept from one evaluation to the next. They are known by captions and the first pictures of the split."""
+        captions = [caption for known in self.real for caption in known.captions]
+        first = hashlib.sha256(next(iter(self._real_pictures())).tobytes()).hexdigest()
+        key = {"captions": self._texts_sha256(captions), "first": first, "size": self.image_size, "split": SPLIT}
+        count = len(self.real)
+        return embedded(cache_folder(), key, self.extractor, self.protocol.resize, self._real_pictures(), count)
+
+    def _real_pictures(self) -> Iterable[np.ndarray]:
+        return real_pictures(self.data, SPLIT, self.image_size)
+
+    @staticmethod
+    def _texts_sha256(captions: Iterable[Caption]) -> str:
+        return hashlib.sha256("\n".join(caption.text for caption in captions).encode(errors="replace")).hexdigest()
+
+    def drawing_card(self) -> dict:
+        """What the drawn pictures follow from, model aside."""
+        return {
+            "dataset": self.data.name,
+            "split": SPLIT,
+            "image_size": self.image_size,
+            "count": self.count,
+            "captions": CAPTION_RULE,
+            "captions_per_picture": self.count / len(self.real),
+            "captions_sha256": self._texts_sha256(self.captions),
+            "seed": self.seed,
+            "truncation": self.truncation,
+        }
+
+    def extractor_card(self, resize: str | None = None) -> dict:
+        """What features follow from."""
+        return {
+            "protocol": self.protocol.name,
+            "extractor": self.extractor.name,
+            "extractor_sha256": self.extractor.sha256,
+            "extractor_input": f"{self.extractor.image_size} pixels, {self.extractor.value_range}",
+            "resize": resize or self.protocol.resize,
+        }
+
+    def reference_card(self) -> dict:
+        """What the real pictures are."""
+        return {
+            "reference_count": len(self.real),
+            "reference_crop": "short side to size * 76 / 64, central square; drawn ones as they are",
+            "reference_sha256": self.real_features.pictures_sha256,
+        }
+
+
+Scores = dict[str, dict]  # name -> {"value": ..., perhaps "deviation" and more, "card": what the score depends on}
+
+
+def _fid(evaluation: Evaluation) -> Scores:
+    moments = [statistics.Moments.of(e.features) for e in (evaluation.real_features, evaluation.drawn_features)]
+    card = evaluation.extractor_card() | evaluation.reference_card()
+    return {"fid": {"value": statistics.frechet_distance(*moments), "card": card}}
+
+
+def _kid(evaluation: Evaluation) -> Scores:
+    value = statistics.kernel_distance(evaluation.real_features.features, evaluation.drawn_features.features)
+    card = evaluation.extractor_card() | evaluation.reference_card() | {"kernel": "(x.y / D + 1)^3, all pairs"}
+    return {"kid": {"value": value, "card": card}}
+
+
+def _inception_score(evaluation: Evaluation) -> Scores:
+    protocol = evaluation.protocol
+    resize = protocol.score_resize or protocol.resize
+    logits = evaluation.features_of_drawn(resize).logits
+    if logits is None:
+        raise UserError(
+            f"The extractor gives no classes. Received: {evaluation.extractor.name} for the Inception Score. "
+            "Use one with logits, or leave 'is' out of --metrics."
+        )
+    value, deviation = statistics.inception_score(logits, protocol.splits)
+    card = evaluation.extractor_card(resize) | {"splits": protocol.splits}
+    return {"is": {"value": value, "deviation": deviation, "card": card}}
+
+
+def _precision_recall(evaluation: Evaluation) -> Scores:
+    found = statistics.precision_recall(evaluation.real_features.features, evaluation.drawn_features.features)
+    card = evaluation.extractor_card() | evaluation.reference_card() | {"nearest": statistics.NEAREST}
+    return {name: {"value": value, "card": card} for name, value in zip(("precision", "recall"), found, strict=True)}
+
+
+def _semantics(evaluation: Evaluation) -> Scores:
+    from ssagan_tf.evaluation.semantics import WEIGHTS, accuracy_of, attribute_network
+
+    network = attribute_network()
+    features = np.concatenate([network.embed(part) for part in evaluation.drawn])
+    right = accuracy_of(network.attributes(features), evaluation.captions)
+    value, count = right.pop("overall")
+    card = {"attribute_network_sha256": files.sha256(WEIGHTS)}
+    return {"semantics": {"value": value, "named": count, "attributes": right, "card": card}}
+
+
+def _r_precision(evaluation: Evaluation) -> Scores:
+    from ssagan_tf.training.pretraining import DAMSM_FILE, load_damsm
+
+    folder = pathlib.Path(evaluation.damsm)
+    damsm, vocabulary, config = load_damsm(folder)
+    if config.model.image_size != evaluation.image_size:
+        raise UserError(
+            f"The encoders read pictures of another size. Received: {folder} for {config.model.image_size} pixels, "
+            f"and a model of {evaluation.image_size}. Use a DAMSM of the same size."
+        )
+    encode = _codes(damsm, vocabulary, config.model.max_words)
+    pictures, captions = encode(evaluation.drawn, [caption.text for caption in evaluation.captions])
+    precision = retrieval.retrieval_precision(
+        pictures, captions, np.arange(evaluation.count), _matches(evaluation), _DRAWS, seed=evaluation.seed
+    )
+    card = {"damsm_sha256": files.sha256(folder / DAMSM_FILE), "mismatched": retrieval.MISMATCHED, "draws": _DRAWS}
+    return {"r_precision": {"value": precision.mean, "deviation": precision.deviation, "card": card}}
+
+
+def _matches(evaluation: Evaluation) -> retrieval.Matches:
+    """Which captions are no mismatch: those that are true of the bird, or, where that is not known, its own."""
+    if evaluation.owners[0].truth:
+        truths = [owner.truth for owner in evaluation.owners]
+        return retrieval.true_of(truths, [caption.attributes for caption in evaluation.captions])
+    own = [[caption.text for caption in owner.captions] for owner in evaluation.owners]
+    return retrieval.same_text(own, [caption.text for caption in evaluation.captions])
+
+
+def _codes(damsm, vocabulary, max_words) -> Callable:
+    """Function of (arrays of pictures, captions) -> codes of both, (N, D) each."""
+    to_ids = CaptionEncoder(vocabulary, max_words)
+
+    @tf.function(reduce_retracing=True)
+    def both(images, texts):
+        _, code = damsm.image_encoder(tf.cast(images, tf.float32) / 127.5 - 1.0, training=False)
+        _, sentence = damsm.text_encoder(to_ids(texts)[0], training=False)
+        return code, sentence
+
+    def encode(pictures, captions):
+        codes, sentences, done = [], [], 0
+        for part in pictures:
+            for first in range(0, len(part), _BATCH):
+                images = part[first : first + _BATCH]
+                texts = [text.encode(errors="replace") for text in captions[done : done + len(images)]]
+                spare = _BATCH - len(images)  # always whole batches, so that company changes nothing
+                filled = np.pad(images, [(0, spare), (0, 0), (0, 0), (0, 0)])
+                code, sentence = both(tf.constant(filled), tf.constant(texts + [texts[-1]] * spare))
+                codes.append(code.numpy()[: len(images)])
+                sentences.append(sentence.numpy()[: len(images)])
+                done += len(images)
+        return np.concatenate(codes), np.concatenate(sentences)
+
+    return encode
+
+
+# A new metric is a function and a line here.
+METRICS: dict[str, Callable[[Evaluation], Scores]] = {
+    "fid": _fid,
+    "kid": _kid,
+    "is": _inception_score,
+    "precision_recall": _precision_recall,
+    "r_precision": _r_precision,
+    "semantics": _semantics,
+}
