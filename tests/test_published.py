@@ -133,6 +133,7 @@ def test_the_image_encoder_comes_along_for_training(files, captions, image_encod
 
 
 @needs_reference
+@pytest.mark.slow
 def test_real_checkpoints_come_back_to_pytorch_byte_by_byte(tmp_path):
     torch = pytest.importorskip("torch")
     captions = _captions_pickle(tmp_path / "captions.pickle", 60)
