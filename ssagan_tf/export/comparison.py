@@ -1,0 +1,214 @@
+"""How exports compare with the model that they were made from: size, pictures, time and memory.
+
+Each one draws in a process of its own, so that none has the memory or the threads of another. A further format is a
+function here that makes a `Drawer`, and a line in `_DRAWERS` and `_found`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from ssagan_tf import on_device, pictures
+from ssagan_tf.errors import UserError
+from ssagan_tf.progress import Bar
+
+THREADS = (1, 2)
+_WARM_UPS = 2
+_STATUS = pathlib.Path("/proc/self/status")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What was measured of one export.
+
+    Attributes:
+        name: what it is.
+        size: bytes of its files; of Keras, of its weights.
+        largest, mean: difference of the pictures to Keras's, in 255ths.
+        psnr: ratio of 255 to the root of the mean squared difference, in decibels; infinite where all are equal.
+        seconds: for a picture, from its caption, the median; one number for each of `THREADS`.
+        memory: most bytes that the process held with one thread, Python and the runtime included; None: not known.
+    """
+
+    name: str
+    size: int
+    largest: int
+    mean: float
+    psnr: float
+    seconds: tuple[float, ...]
+    memory: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawer:
+    """A loaded export.
+
+    Attributes:
+        draw: caption and seed to uint8 (1, S, S, 3).
+        size: bytes.
+    """
+
+    draw: Callable[[str, int], np.ndarray]
+    size: int
+
+
+def compare(
+    model: pathlib.Path, version: pathlib.Path, captions: Sequence[str], count: int = 4, progress: bool = False
+) -> list[Row]:
+    """Measures a model and all its exports.
+
+    Args:
+        model: run folder or model folder.
+        version: a version's folder that `export` wrote, of whatever formats.
+        captions: to draw.
+        count: pictures of each caption, of seeds 0, 1, ...
+        progress: whether to show how far it is.
+
+    Raises:
+        UserError: nothing to compare, or one of them cannot be drawn with.
+    """
+    found = dict(_found(pathlib.Path(model), pathlib.Path(version)))
+    if len(found) < 2:
+        raise UserError(f"No export found. Received: {version}. Give a version's folder that export.py wrote.")
+    rows, reference = [], None
+    with Bar(len(found) * len(THREADS), "measurement", progress) as bar:
+        for name, (kind, path) in found.items():
+            measured = []
+            for threads in THREADS:
+                measured.append(_in_a_process(name, kind, path, threads, captions, count))
+                bar.step()
+            drawn = measured[0]["drawn"]
+            reference = drawn if reference is None else reference
+            seconds = tuple(each["seconds"] for each in measured)
+            rows.append(Row(name, measured[0]["size"], *_difference(drawn, reference), seconds, measured[0]["memory"]))
+    return rows
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows in Markdown."""
+    latencies = [f"ms, {threads} thread{'s' * (threads > 1)}" for threads in THREADS]
+    lines = [["format", "MB", "largest", "mean", "PSNR, dB", *latencies, "peak MB"]]
+    lines.append(["---"] + ["---:"] * (len(lines[0]) - 1))
+    for row in rows:
+        memory = "-" if row.memory is None else f"{row.memory / 1e6:.0f}"
+        psnr = "equal" if row.psnr == float("inf") else f"{row.psnr:.1f}"
+        seconds = [f"{1000 * value:.1f}" for value in row.seconds]
+        lines.append([row.name, f"{row.size / 1e6:.2f}", str(row.largest), f"{row.mean:.3f}", psnr, *seconds, memory])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _found(model: pathlib.Path, version: pathlib.Path) -> Iterator[tuple[str, tuple[str, pathlib.Path]]]:
+    """Name of each, and its kind and path; Keras first."""
+    yield "Keras", ("keras", model)
+    if (version / "saved_model.pb").is_file():
+        yield "SavedModel", ("saved_model", version)
+    for variant in on_device.VARIANTS:
+        path = version / "tflite" / f"{variant}.tflite"
+        if path.is_file():
+            yield f"TFLite {variant}", ("tflite", path)
+
+
+def _difference(drawn: np.ndarray, reference: np.ndarray) -> tuple[int, float, float]:
+    """(largest, mean, PSNR)."""
+    difference = np.abs(drawn.astype(np.float64) - reference)
+    squares = np.mean(difference**2)
+    psnr = float("inf") if squares == 0 else 10 * np.log10(255**2 / squares)
+    return int(difference.max()), float(difference.mean()), float(psnr)
+
+
+# === One measurement, in its own process ===
+
+
+def _in_a_process(
+    name: str, kind: str, path: pathlib.Path, threads: int, captions: Sequence[str], count: int
+) -> dict[str, object]:
+    """What `_measure` gives, with "drawn": uint8 (pictures, S, S, 3)."""
+    with tempfile.TemporaryDirectory() as scratch:
+        out = pathlib.Path(scratch) / "drawn.npy"
+        task = {"kind": kind, "path": str(path), "threads": threads, "captions": captions, "count": count}
+        task = json.dumps(task | {"out": str(out)})
+        done = subprocess.run([sys.executable, "-m", __name__], input=task, capture_output=True, text=True)
+        if done.returncode:
+            reason = (done.stderr.strip() or "no message").splitlines()[-1].removeprefix("error: ")
+            raise UserError(f"{name} cannot be measured. Received: {path}: {reason}")
+        return json.loads(done.stdout.splitlines()[-1]) | {"drawn": np.load(out)}
+
+
+def _measure(kind: str, path: str, threads: int, captions: Sequence[str], count: int, out: str) -> dict[str, object]:
+    drawer = _DRAWERS[kind](pathlib.Path(path), threads)
+    for _ in range(_WARM_UPS):
+        drawer.draw(captions[0], 0)
+    drawn, seconds = [], []
+    for caption in captions:
+        for seed in range(count):
+            started = time.perf_counter()
+            drawn.append(drawer.draw(caption, seed))
+            seconds.append(time.perf_counter() - started)
+    np.save(out, np.concatenate(drawn))
+    return {"size": drawer.size, "seconds": statistics.median(seconds), "memory": _peak_memory()}
+
+
+def _keras(path: pathlib.Path, threads: int) -> Drawer:
+    _limit_tensorflow(threads)
+    from ssagan_tf.training.run import load_model
+
+    model = load_model(path)
+    return Drawer(model.generate, sum(variable.numpy().nbytes for variable in model.sampling_variables().values()))
+
+
+def _saved_model(path: pathlib.Path, threads: int) -> Drawer:
+    _limit_tensorflow(threads)
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))
+    generate = loaded.signatures["generate"]
+
+    def draw(caption: str, seed: int) -> np.ndarray:
+        outputs = generate(captions=tf.constant([caption]), seed=tf.constant([seed], tf.int64))
+        return pictures.to_uint8(outputs["images"].numpy())
+
+    parts = [*path.glob("*.pb"), *path.glob("variables/*"), *path.glob("assets/*")]
+    return Drawer(draw, sum(part.stat().st_size for part in parts))
+
+
+def _tflite(path: pathlib.Path, threads: int) -> Drawer:
+    return Drawer(on_device.Sampler(path, threads).generate, path.stat().st_size)
+
+
+_DRAWERS: dict[str, Callable[[pathlib.Path, int], Drawer]] = {
+    "keras": _keras,
+    "saved_model": _saved_model,
+    "tflite": _tflite,
+}
+
+
+def _limit_tensorflow(threads: int) -> None:
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def _peak_memory() -> int | None:
+    # Not from getrusage, which in a child process begins with what its parent held.
+    if not _STATUS.is_file():
+        return None
+    peak = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(peak.split()[1]) * 1024
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(_measure(**json.load(sys.stdin))))
+    except (UserError, on_device.OnDeviceError) as error:
+        sys.exit(f"error: {error}")
