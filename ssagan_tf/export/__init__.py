@@ -17,6 +17,8 @@ from ssagan_tf.errors import UserError
 if typing.TYPE_CHECKING:
     from ssagan_tf.ssagan import SSAGAN
 
+MOST_PICTURES = 32  # of one request to a server; the graph refuses more
+
 Export = Callable[["SSAGAN", pathlib.Path], None]
 
 
@@ -54,7 +56,16 @@ def export(model: SSAGAN, out: pathlib.Path, formats: Sequence[str] = ("saved_mo
     with files.folder_written_atomically(version) as aside:
         for name in formats:
             FORMATS[name](model, aside)
+    if "saved_model" in formats:
+        _about_serving(model, version)
     return version
+
+
+def _about_serving(model: SSAGAN, version: pathlib.Path) -> None:
+    from ssagan_tf.export import serving
+
+    words = model.vocabulary.words[1:]
+    serving.write_server_files(version, len(words), model.max_words, " ".join(words[:3]))
 
 
 def next_version(out: pathlib.Path) -> pathlib.Path:

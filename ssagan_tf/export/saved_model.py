@@ -18,24 +18,30 @@ import tensorflow as tf
 
 from ssagan_tf import noise
 from ssagan_tf.errors import UserError
+from ssagan_tf.export import MOST_PICTURES, serving
 from ssagan_tf.export.graph import ImageGraph, TextGraph
 from ssagan_tf.networks import TextEncoder
 from ssagan_tf.networks.generator import FIRST_SIZE
 from ssagan_tf.ssagan import SSAGAN, VOCABULARY_FILE
 from ssagan_tf.text.captions import MAX_CHARACTERS, CaptionEncoder
 
-MAX_BATCH = 32  # pictures of one request
 _PICTURES_AT_A_TIME = 4
 _MOST_BYTES = 4 * MAX_CHARACTERS  # of a caption are read; a character has four bytes at most
 
 
 def export(model: SSAGAN, folder: pathlib.Path) -> None:
-    """Writes a SavedModel with the signatures of `Served`. Raises UserError for a text encoder that it cannot copy."""
+    """Writes a SavedModel with the signatures of `Served`, and requests to warm a server up.
+
+    Raises:
+        UserError: a text encoder that it cannot copy, or a parent folder whose name no server takes.
+    """
+    name = serving.check_name(folder.resolve().parent)
     with tempfile.TemporaryDirectory() as scratch:
         vocabulary = pathlib.Path(scratch) / VOCABULARY_FILE
         model.vocabulary.save(vocabulary)
         served = Served(model, vocabulary)
         tf.saved_model.save(served, str(folder), signatures=served.signatures())
+    serving.write_warmup(folder, name, " ".join(model.vocabulary.words[1:4]))
 
 
 class Served(tf.Module):
@@ -202,7 +208,7 @@ def _check_rows(first: tf.Tensor, *others: tf.Tensor) -> None:
     """Refuses requests that are too large for one, and inputs of different lengths, which would be broadcast."""
     count = tf.shape(first)[0]
     what = "A request draws too many pictures. Received:"
-    tf.debugging.Assert(count <= MAX_BATCH, [what, count, f"Send at most {MAX_BATCH} at once."])
+    tf.debugging.Assert(count <= MOST_PICTURES, [what, count, f"Send at most {MOST_PICTURES} at once."])
     for other in others:
         sizes = count, tf.shape(other)[0]
         what = "Every picture has one of each input. Received inputs of lengths:"

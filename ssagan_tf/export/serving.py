@@ -1,0 +1,203 @@
+"""What TensorFlow Serving wants beside a SavedModel: its settings, requests to warm up with, and how to start it."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import shlex
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from ssagan_tf import files
+from ssagan_tf.errors import UserError
+from ssagan_tf.export import MOST_PICTURES
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
+_FLAGS = {
+    "model_config_file": "models.config",
+    "batching_parameters_file": "batching.config",
+    "monitoring_config_file": "monitoring.config",
+}
+
+_MODELS = """# Which model the server runs: the newest version in the folder, and a newer one as soon as it is there.
+model_config_list {{
+  config {{
+    name: "{name}"
+    base_path: "/models/{name}"
+    model_platform: "tensorflow"
+    model_version_policy {{ latest {{ num_versions: 1 }} }}
+  }}
+}}
+"""
+
+_BATCHING = """# Sized for two CPU cores. Pictures are drawn one by one, so a batch gains little and none is waited
+# for; this bounds the work under way and the queue, beyond which requests are told to come back later.
+max_batch_size {{ value: {most} }}
+batch_timeout_micros {{ value: 0 }}
+num_batch_threads {{ value: 2 }}
+max_enqueued_batches {{ value: 100 }}
+enable_large_batch_splitting {{ value: false }}
+"""
+
+_MONITORING = """# For Prometheus, on the REST port.
+prometheus_config {
+  enable: true
+  path: "/monitoring/prometheus/metrics"
+}
+"""
+
+_COMPOSE = """# docker compose up: the model on this machine alone, gRPC on port 8500 and REST on port 8501.
+services:
+  server:
+    image: tensorflow/serving
+    command:
+{command}
+    ports:
+      - "127.0.0.1:8500:8500"
+      - "127.0.0.1:8501:8501"
+    volumes:
+      - ".:/models/{name}:ro"
+    # For more cores raise this, num_batch_threads in batching.config and the parallelism above.
+    cpus: 2
+    mem_limit: 4g
+    restart: unless-stopped
+"""
+
+_README = """# {name}
+
+Pictures of captions with SSA-GAN, {size} x {size} pixels, for TensorFlow Serving and TensorFlow; exported by ssagan_tf.
+The vocabulary, {words:,} words, is in `assets/vocabulary.txt` of each version.
+
+In this folder:
+
+```sh
+{docker}
+docker compose up        # the same
+curl http://localhost:8501/v1/models/{name}:predict -d '{{"instances": ["{caption}"]}}'
+```
+
+| signature | inputs | outputs |
+| --- | --- | --- |
+{signatures}
+
+Every first dimension is the batch, of {most} at most. All inputs of a signature must be given: `captions` are UTF-8
+text, of which the first {length} known words count; `seed` is any 64-bit number, and the same caption and seed give the
+same picture; `truncation` is a factor on the noise, 1 for none; `along` goes from 0 to 1. `serving_default` draws with
+seed 0. Outputs: `images` in [-1, 1], masks in [0, 1]. Where `known_words` is 0, the caption said nothing to the model.
+"""
+
+
+def check_name(out: pathlib.Path) -> str:
+    """The name of the model in `out`. Raises UserError if a server or an address could not take it."""
+    name = out.resolve().name
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"The folder's name is the model's name, and a server cannot take it. Received: {name!r}. "
+            "Use letters, digits, '-', '_' and '.'."
+        )
+    return name
+
+
+def write_server_files(version: pathlib.Path, words: int, max_words: int, caption: str) -> None:
+    """Writes settings, compose.yaml and README beside a version; settings that are there already are left alone.
+
+    Args:
+        version: folder of a SavedModel.
+        words: of its vocabulary.
+        max_words: of a caption that count.
+        caption: one to show.
+
+    Raises:
+        UserError: a name that no server takes, or the folder cannot be written.
+    """
+    out = version.parent
+    name = check_name(out)
+    flags = [f"--{flag}=/models/{name}/{file}" for flag, file in _FLAGS.items()]
+    flags += ["--enable_batching", "--tensorflow_intra_op_parallelism=2", "--rest_api_timeout_in_ms=60000"]
+    command = "\n".join(f"      - {flag}" for flag in flags)
+    settings = {
+        "models.config": _MODELS.format(name=name),
+        "batching.config": _BATCHING.format(most=MOST_PICTURES),
+        "monitoring.config": _MONITORING,
+        "compose.yaml": _COMPOSE.format(name=name, command=command),
+    }
+    for file, text in settings.items():
+        if not (out / file).exists():
+            files.write_atomically(out / file, text)
+    mount = ["-p", "127.0.0.1:8500:8500", "-p", "127.0.0.1:8501:8501", "-v", f'"$PWD":/models/{name}:ro']
+    docker = " ".join(["docker run --rm", *mount, "tensorflow/serving \\\n "]) + " \\\n  ".join(flags)
+    rows = signatures(version)
+    size = rows["generate"].outputs["images"].tensor_shape.dim[1].size
+    table = "\n".join(f"| `{name}` | {_listed(row.inputs)} | {_listed(row.outputs)} |" for name, row in rows.items())
+    about = {"name": name, "size": size, "words": words, "most": MOST_PICTURES, "length": max_words}
+    readme = _README.format(**about, docker=docker, signatures=table, caption=caption)
+    files.write_atomically(out / "README.md", readme)
+
+
+def signatures(version: pathlib.Path) -> dict:
+    """SignatureDef protos of a SavedModel, by name, without TensorFlow's own.
+
+    Raises:
+        UserError: there is no SavedModel.
+    """
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    path = version / "saved_model.pb"
+    try:
+        found = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    except OSError as error:
+        raise UserError(
+            f"No SavedModel could be read. Received: {path}: {error.strerror}. Give a version's folder that export.py "
+            "wrote."
+        ) from error
+    table = found.meta_graphs[0].signature_def
+    return {name: table[name] for name in sorted(table) if not name.startswith("__")}
+
+
+def _listed(tensors) -> str:
+    """Names, types and shapes of a signature's inputs or outputs."""
+    rows = []
+    for name in sorted(tensors):
+        dtype = tf.dtypes.as_dtype(tensors[name].dtype).name
+        shape = ", ".join("B" if dim.size < 0 else str(dim.size) for dim in tensors[name].tensor_shape.dim)
+        rows.append(f"`{name}` {dtype} ({shape})")
+    return ", ".join(rows)
+
+
+def write_warmup(folder: pathlib.Path, name: str, caption: str) -> None:
+    """Writes a request to each signature, which a server answers to itself before it takes others.
+
+    Without tensorflow-serving-api it says so and writes none: the model can be served all the same, its first requests
+    are slow.
+
+    Args:
+        folder: of a SavedModel.
+        name: the model's.
+        caption: to warm up with.
+    """
+    try:
+        from tensorflow_serving.apis import prediction_log_pb2
+    except ImportError:
+        command = shlex.join(["pip", "install", "ssagan_tf[serving]"])
+        logging.warning("No warm-up requests were written: tensorflow-serving-api is missing (%s).", command)
+        return
+    path = folder / _WARMUP_FILE
+    path.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, definition in signatures(folder).items():
+            log = prediction_log_pb2.PredictionLog()
+            request = log.predict_log.request
+            request.model_spec.name = name
+            request.model_spec.signature_name = signature
+            for key, info in definition.inputs.items():
+                request.inputs[key].CopyFrom(tf.make_tensor_proto(_example(info, caption), dtype=info.dtype))
+            writer.write(log.SerializeToString())
+
+
+def _example(info, caption: str) -> np.ndarray:
+    """An input for one picture."""
+    value = caption.encode() if info.dtype == tf.string.as_datatype_enum else 0
+    return np.full([abs(dim.size) for dim in info.tensor_shape.dim], value)
