@@ -6,7 +6,7 @@
         --text_encoder=text_encoder200.pth --image_encoder=image_encoder200.pth \\
         --captions_pickle=captions.pickle --out=models/birds                        # also to go on with training
     python scripts/convert_weights.py --text_encoder=text_encoder200.pth --image_encoder=image_encoder200.pth \\
-        --captions_pickle=captions.pickle --out=models/damsm         # both encoders alone: evaluate.py's --damsm
+        --captions_pickle=captions.pickle --out=models/damsm         # both encoders alone, for --damsm
     python scripts/convert_weights.py --to_published --model=models/birds --out=checkpoints
 
 Image size, widths and vocabulary size are found from the tensors. A .pth file is read without PyTorch, and nothing in
@@ -27,7 +27,7 @@ _PARTS = {
     "discriminator": flags.DEFINE_string("discriminator", None, "The discriminator's, to go on with training."),
     "text_encoder": flags.DEFINE_string("text_encoder", None, "The text encoder's that the generator learned with."),
     "image_encoder": flags.DEFINE_string(
-        "image_encoder", None, "The image encoder's, to go on with training, or without --generator to evaluate with."
+        "image_encoder", None, "The image encoder's, to go on with training; without --generator for --damsm."
     ),
 }
 _CAPTIONS = flags.DEFINE_string("captions_pickle", None, "captions.pickle that the text encoder was trained with.")

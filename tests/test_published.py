@@ -14,7 +14,7 @@ from PIL import Image
 from ssagan_tf import SSAGAN, convert, published
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Discriminator, Generator, ImageEncoder, TextEncoder
-from ssagan_tf.training.pretraining import load_damsm
+from ssagan_tf.training.pretraining import load_damsm, take_encoders
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 _REFERENCE = ROOT.parent / "shared" / "reference" / "pth"
@@ -115,11 +115,14 @@ def test_both_encoders_alone_are_a_folder_of_damsm(files, captions, image_encode
         ("text_encoder", 9, 0.0),
         ("image_encoder", 567, 0.0),
     ]
-    damsm, vocabulary, _ = load_damsm(tmp_path / "damsm")
+    damsm, vocabulary, config = load_damsm(tmp_path / "damsm")
     assert vocabulary.words[8] == "word8"
     assert damsm.image_encoder.count_padding
-    for network, expected in ((damsm.image_encoder, encoder), (damsm.text_encoder, networks["text_encoder"])):
-        assert all(map(np.array_equal, network.get_weights(), expected.get_weights()))
+    training = SSAGAN.from_model_config(config.override(image_size=8, base_filters=1).model, vocabulary)
+    take_encoders(training, tmp_path / "damsm")
+    for model in (damsm, training):
+        for network, expected in ((model.image_encoder, encoder), (model.text_encoder, networks["text_encoder"])):
+            assert all(map(np.array_equal, network.get_weights(), expected.get_weights()))
 
 
 @pytest.mark.slow
