@@ -21,9 +21,9 @@ def tf1_bilinear(pictures: np.ndarray, size: int) -> np.ndarray:
     x = _checked(pictures).astype(np.float32)
     for axis in (2, 1):  # columns first, as TensorFlow does, so that even the rounding is the same
         position = np.arange(size, dtype=np.float32) * np.float32(x.shape[axis] / size)
-        low = np.floor(position).astype(int)
+        low = position.astype(int)
         high = np.minimum(low + 1, x.shape[axis] - 1)
-        weight = (position - low).reshape([-1] + [1] * (3 - axis))
+        weight = (position - low.astype(np.float32)).reshape([-1] + [1] * (3 - axis))
         first, second = x.take(low, axis), x.take(high, axis)
         x = first + (second - first) * weight
     return x
