@@ -2,9 +2,10 @@
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
+LEGACY := .venv-legacy
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slow lint
+.PHONY: help install train test test-slow test-legacy lint
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -20,6 +21,15 @@ test: $(INSTALLED)  ## the tests that take seconds
 
 test-slow: $(INSTALLED)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+test-legacy: $(INSTALLED) $(LEGACY)/installed  ## an export in TensorFlow 2.15 beside TensorFlow Addons
+	$(BIN)/python -m pytest -m slow tests/legacy
+
+# TensorFlow Addons ended with TensorFlow 2.15, which ended with Python 3.11.
+$(LEGACY)/installed: tests/legacy/requirements.txt
+	python3.11 -m venv --clear $(LEGACY)
+	$(LEGACY)/bin/python -m pip install --disable-pip-version-check -r $<
+	@touch $@
 
 lint: $(INSTALLED)  ## style and format
 	$(BIN)/python -m ruff check .

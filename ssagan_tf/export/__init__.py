@@ -57,15 +57,8 @@ def export(model: SSAGAN, out: pathlib.Path, formats: Sequence[str] = ("saved_mo
         for name in formats:
             FORMATS[name](model, aside)
     if "saved_model" in formats:
-        _about_serving(model, version)
+        importlib.import_module(f"{__name__}.serving").write_server_files(version, model.vocabulary, model.max_words)
     return version
-
-
-def _about_serving(model: SSAGAN, version: pathlib.Path) -> None:
-    from ssagan_tf.export import serving
-
-    words = model.vocabulary.words[1:]
-    serving.write_server_files(version, len(words), model.max_words, " ".join(words[:3]))
 
 
 def next_version(out: pathlib.Path) -> pathlib.Path:

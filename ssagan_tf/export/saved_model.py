@@ -41,7 +41,7 @@ def export(model: SSAGAN, folder: pathlib.Path) -> None:
         model.vocabulary.save(vocabulary)
         served = Served(model, vocabulary)
         tf.saved_model.save(served, str(folder), signatures=served.signatures())
-    serving.write_warmup(folder, name, " ".join(model.vocabulary.words[1:4]))
+    serving.write_warmup(folder, name, model.vocabulary)
 
 
 class Served(tf.Module):

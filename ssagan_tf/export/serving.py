@@ -13,6 +13,7 @@ from absl import logging
 from ssagan_tf import files
 from ssagan_tf.errors import UserError
 from ssagan_tf.export import MOST_PICTURES
+from ssagan_tf.text.vocabulary import Vocabulary
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
@@ -101,14 +102,18 @@ def check_name(out: pathlib.Path) -> str:
     return name
 
 
-def write_server_files(version: pathlib.Path, words: int, max_words: int, caption: str) -> None:
+def example_caption(vocabulary: Vocabulary) -> str:
+    """Some words of the vocabulary, to try a server with."""
+    return " ".join([word for word in vocabulary.words if word.isalnum()][:3])
+
+
+def write_server_files(version: pathlib.Path, vocabulary: Vocabulary, max_words: int) -> None:
     """Writes settings, compose.yaml and README beside a version; settings that are there already are left alone.
 
     Args:
         version: folder of a SavedModel.
-        words: of its vocabulary.
+        vocabulary: the model's.
         max_words: of a caption that count.
-        caption: one to show.
 
     Raises:
         UserError: a name that no server takes, or the folder cannot be written.
@@ -128,12 +133,12 @@ def write_server_files(version: pathlib.Path, words: int, max_words: int, captio
         if not (out / file).exists():
             files.write_atomically(out / file, text)
     mount = ["-p", "127.0.0.1:8500:8500", "-p", "127.0.0.1:8501:8501", "-v", f'"$PWD":/models/{name}:ro']
-    docker = " ".join(["docker run --rm", *mount, "tensorflow/serving \\\n "]) + " \\\n  ".join(flags)
+    docker = " \\\n  ".join([" ".join(["docker run --rm", *mount, "tensorflow/serving"]), *flags])
     rows = signatures(version)
     size = rows["generate"].outputs["images"].tensor_shape.dim[1].size
     table = "\n".join(f"| `{name}` | {_listed(row.inputs)} | {_listed(row.outputs)} |" for name, row in rows.items())
-    about = {"name": name, "size": size, "words": words, "most": MOST_PICTURES, "length": max_words}
-    readme = _README.format(**about, docker=docker, signatures=table, caption=caption)
+    about = {"name": name, "size": size, "words": len(vocabulary) - 1, "most": MOST_PICTURES, "length": max_words}
+    readme = _README.format(**about, docker=docker, signatures=table, caption=example_caption(vocabulary))
     files.write_atomically(out / "README.md", readme)
 
 
@@ -167,7 +172,7 @@ def _listed(tensors) -> str:
     return ", ".join(rows)
 
 
-def write_warmup(folder: pathlib.Path, name: str, caption: str) -> None:
+def write_warmup(folder: pathlib.Path, name: str, vocabulary: Vocabulary) -> None:
     """Writes a request to each signature, which a server answers to itself before it takes others.
 
     Without tensorflow-serving-api it says so and writes none: the model can be served all the same, its first requests
@@ -176,7 +181,7 @@ def write_warmup(folder: pathlib.Path, name: str, caption: str) -> None:
     Args:
         folder: of a SavedModel.
         name: the model's.
-        caption: to warm up with.
+        vocabulary: the model's.
     """
     try:
         from tensorflow_serving.apis import prediction_log_pb2
@@ -184,6 +189,7 @@ def write_warmup(folder: pathlib.Path, name: str, caption: str) -> None:
         command = shlex.join(["pip", "install", "ssagan_tf[serving]"])
         logging.warning("No warm-up requests were written: tensorflow-serving-api is missing (%s).", command)
         return
+    caption = example_caption(vocabulary)
     path = folder / _WARMUP_FILE
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
