@@ -86,6 +86,11 @@ def interpolation(position: np.ndarray, size: int) -> np.ndarray:
     return np.maximum(0.0, 1.0 - np.abs(position[:, None] - np.arange(size)[None, :]))
 
 
+def _sum_of_pixels(x: tf.Tensor) -> tf.Tensor:
+    """(B, h, w, C) -> (C,), in two steps: float32 sums of a few hundred terms lose less than those of all at once."""
+    return tf.reduce_sum(tf.reduce_sum(x, [0, 1]), 0)
+
+
 @register
 class BatchNorm(keras.layers.Layer):
     """Batch norm as PyTorch's: its running variance takes the unbiased estimate, which Keras's layer does not, and it
@@ -125,8 +130,10 @@ class BatchNorm(keras.layers.Layer):
     def call(self, x, training=False):
         scale, shift = tf.convert_to_tensor(self.scale), tf.convert_to_tensor(self.shift)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        if training and replicas == 1 and x.dtype != tf.float64:
-            # The fused kernel gives the unbiased variance, which is what the running statistics want.
+        half = x.dtype in (tf.float16, tf.bfloat16)
+        if training and replicas == 1 and (half or x.dtype == tf.float32 and tf.config.list_physical_devices("GPU")):
+            # The fused kernel gives the unbiased variance, which is what the running statistics want. In float32 on a
+            # CPU it is no faster, and adds up the squares of all pixels one after another, which loses two digits.
             y, mean, unbiased = tf.compat.v1.nn.fused_batch_norm(
                 x, scale, shift, epsilon=self.epsilon, is_training=True
             )
@@ -142,15 +149,13 @@ class BatchNorm(keras.layers.Layer):
         return x * tf.cast(factor, x.dtype) + tf.cast(shift - mean * factor, x.dtype)
 
     def _global_moments(self, x, replicas):
-        count = tf.cast(tf.size(x) // x.shape[-1], x.dtype)
-        axes = [0, 1, 2]
-        if replicas == 1:
-            mean, variance = tf.nn.moments(x, axes)
-            return mean, variance, count
-        context = tf.distribute.get_replica_context()
-        total, count = context.all_reduce("SUM", [tf.reduce_sum(x, axes), count])
-        mean = total / count
-        squares = context.all_reduce("SUM", tf.reduce_sum(tf.math.squared_difference(x, mean), axes))
+        def over_replicas(value):
+            return value if replicas == 1 else tf.distribute.get_replica_context().all_reduce("SUM", value)
+
+        count = over_replicas(tf.cast(tf.size(x) // x.shape[-1], x.dtype))
+        mean = over_replicas(_sum_of_pixels(x)) / count
+        # By the mean its gradient is zero.
+        squares = over_replicas(_sum_of_pixels(tf.math.squared_difference(x, tf.stop_gradient(mean))))
         return mean, squares / count, count
 
     def _move_statistics(self, mean, unbiased):
