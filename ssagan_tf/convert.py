@@ -19,7 +19,6 @@ from ssagan_tf.networks.layers import SSCBN, BatchNorm, MaskPredictor, SSACNBloc
 
 PREFIX = "module."  # what PyTorch's DataParallel, which the published training uses, puts before every name
 COUNTER = "num_batches_tracked"
-_SHOWN = 20
 _TO_PUBLISHED = {2: (1, 0), 4: (3, 2, 0, 1)}  # axes of kernels by rank: PyTorch has the outputs first
 
 Network = Generator | Discriminator | TextEncoder | ImageEncoder
@@ -136,10 +135,9 @@ def _load(model: Network, state: Mapping[str, np.ndarray]) -> None:
         if name in state:
             problems += _differences(name, place, state[name])
     if problems:
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise UserError(
             f"The published weights do not fit the {type(model).__name__}. Received {len(problems)} differences: "
-            f"{'; '.join(problems[:_SHOWN])}{more}. Use weights of a network of the same sizes."
+            f"{'; '.join(problems)}. Use weights of a network of the same sizes."
         )
     for name, place in wanted.items():
         place.assign(state[name])
