@@ -20,6 +20,7 @@ from ssagan_tf.evaluation import retrieval, statistics
 from ssagan_tf.evaluation.embedding import Embedded, embedded
 from ssagan_tf.evaluation.features import Extractor, open_extractor
 from ssagan_tf.evaluation.generate import CAPTION_RULE, DrawnPictures, choose_captions, draw_pictures, weights_sha256
+from ssagan_tf.evaluation.masks import masks
 from ssagan_tf.evaluation.protocols import Protocol
 from ssagan_tf.evaluation.reference import Described, described, real_pictures
 from ssagan_tf.text.captions import CaptionEncoder
@@ -253,4 +254,5 @@ METRICS: dict[str, Callable[[Evaluation], Scores]] = {
     "precision_recall": _precision_recall,
     "r_precision": _r_precision,
     "semantics": _semantics,
+    "masks": masks,
 }
