@@ -35,6 +35,10 @@ _FILTERS = flags.DEFINE_integer("base_filters", None, "Base width of both networ
 _SEED = flags.DEFINE_integer("seed", None, "Of everything random.")
 _CHECKPOINT_EVERY = flags.DEFINE_integer("checkpoint_every", None, "Iterations between checkpoints.", lower_bound=1)
 _SAMPLE_EVERY = flags.DEFINE_integer("sample_every", None, "Iterations between sample sheets.", lower_bound=1)
+_SCORE_EVERY = flags.DEFINE_integer(
+    "score_every", None, "Iterations between scorings, of which the best checkpoint is kept; 0: none.", lower_bound=0
+)
+_SCORE_COUNT = flags.DEFINE_integer("score_count", None, "Pictures drawn for a scoring.", lower_bound=2)
 _MINUTES = flags.DEFINE_float("max_minutes", None, "Stop, and save, after this time.", lower_bound=0)
 
 
@@ -60,6 +64,8 @@ def main(_) -> None:
         seed=_SEED.value,
         checkpoint_every=_CHECKPOINT_EVERY.value,
         sample_every=_SAMPLE_EVERY.value,
+        score_every=_SCORE_EVERY.value,
+        score_count=_SCORE_COUNT.value,
         max_minutes=_MINUTES.value,
     )
     cli.say(f"Training on {config.data.dataset} at {config.model.image_size} pixels into {run.folder}")

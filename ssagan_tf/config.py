@@ -80,6 +80,8 @@ class TrainConfig:
         checkpoint_every: iterations between checkpoints.
         sample_every: iterations between sample sheets.
         keep: checkpoints kept.
+        score_every: iterations between scorings, of which the best checkpoint is kept; 0: none.
+        score_count: pictures that are drawn for one.
         seed: of everything random.
         max_minutes: stops (and saves) after this time; 0: no limit.
     """
@@ -99,6 +101,8 @@ class TrainConfig:
     checkpoint_every: int = 1000
     sample_every: int = 1000
     keep: int = 3
+    score_every: int = 0
+    score_count: int = 500
     seed: int = 0
     max_minutes: float = 0.0
 
@@ -203,6 +207,8 @@ _LIMITS = {
     "checkpoint_every": (1, 10**9),
     "sample_every": (1, 10**9),
     "keep": (1, 10**6),
+    "score_every": (0, 10**9),
+    "score_count": (2, 10**6),
     "seed": (-(2**63), 2**63 - 1),
     "max_minutes": (0, 10**6),
 }

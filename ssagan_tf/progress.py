@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 _SECONDS_BETWEEN_LINES = 30
+_hidden = False
+
+
+@contextlib.contextmanager
+def hidden() -> Iterator[None]:
+    """Within it, no new bar is shown: for what is done in the midst of work that has one."""
+    global _hidden
+    before, _hidden = _hidden, True
+    try:
+        yield
+    finally:
+        _hidden = before
 
 
 class Bar:
@@ -21,7 +34,7 @@ class Bar:
     def __init__(self, target: int, unit: str = "step", shown: bool = True):
         self._target = target
         self._unit = unit
-        self._shown = shown and target > 0
+        self._shown = shown and target > 0 and not _hidden
         self._done = 0
         self._bar = None
         self._started = self._told = time.monotonic()

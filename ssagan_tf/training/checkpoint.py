@@ -22,11 +22,12 @@ _NOTE = "checkpoint.json"
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """A whole checkpoint as read: its folder, its iteration and its arrays by name."""
+    """A whole checkpoint as read: its folder, its iteration, its arrays by name, and what was noted of it."""
 
     folder: pathlib.Path
     step: int
     state: dict[str, np.ndarray]
+    note: dict[str, str | float]
 
 
 def variables(model: SSAGAN, average: keras.Model | None) -> dict[str, keras.Variable]:
@@ -48,8 +49,15 @@ def variables(model: SSAGAN, average: keras.Model | None) -> dict[str, keras.Var
     return named
 
 
-def save(folder: pathlib.Path, step: int, named: Mapping[str, keras.Variable], keep: int) -> None:
-    """Writes `folder/step-...` aside and renames it, then removes all but the newest `keep`.
+def save(
+    folder: pathlib.Path,
+    step: int,
+    named: Mapping[str, keras.Variable],
+    keep: int,
+    note: Mapping[str, str | float] | None = None,
+) -> None:
+    """Writes `folder/step-...` aside and renames it, with a note in its JSON file, then removes all but the newest
+    `keep`.
 
     Raises:
         UserError: training has diverged, the disk is full or read-only; earlier checkpoints stay.
@@ -59,8 +67,8 @@ def save(folder: pathlib.Path, step: int, named: Mapping[str, keras.Variable], k
         shutil.rmtree(target)
     with files.folder_written_atomically(target) as aside:
         saving.write_state(aside / _STATE, named)
-        note = {"step": step, "sha256": files.sha256(aside / _STATE)}
-        files.write_atomically(aside / _NOTE, json.dumps(note) + "\n")
+        about = {**(note or {}), "step": step, "sha256": files.sha256(aside / _STATE)}
+        files.write_atomically(aside / _NOTE, json.dumps(about) + "\n")
     # Later ones are damaged, or this would not be where the run is: they must not crowd out good ones.
     for old in [each for each in _folders(folder) if each.name <= target.name][keep:]:
         shutil.rmtree(old)
@@ -93,4 +101,4 @@ def _read(folder: pathlib.Path) -> Checkpoint:
     note = json.loads((folder / _NOTE).read_text())
     if files.sha256(folder / _STATE) != note["sha256"]:
         raise UserError(f"The checksum differs. Received: {folder / _STATE}. Use another checkpoint.")
-    return Checkpoint(folder, int(note["step"]), saving.read_state(folder / _STATE))
+    return Checkpoint(folder, int(note["step"]), saving.read_state(folder / _STATE), note)

@@ -41,6 +41,8 @@ class Run:
     def __init__(self, folder: str | os.PathLike):
         self.folder = pathlib.Path(folder)
         self.checkpoints = self.folder / "checkpoints"
+        self.best = self.folder / "best"
+        self.scores = self.folder / "scores"
         self.pretraining = self.folder / "pretraining"
         self.samples = self.folder / "samples"
         self.tensorboard = self.folder / "tensorboard"
@@ -84,11 +86,15 @@ def _step_of(line: str) -> float:
         return math.inf
 
 
-def load_model(path: str | os.PathLike) -> SSAGAN:
+def load_model(path: str | os.PathLike, best: bool = False) -> SSAGAN:
     """The model of a run folder (its newest whole checkpoint, averaged weights if there are any) or a model folder.
 
+    Args:
+        path: the folder.
+        best: of a run, the checkpoint with the best score instead of the newest.
+
     Raises:
-        UserError: neither of both, or no checkpoint yet.
+        UserError: neither of both, no checkpoint yet, or none that was scored.
     """
     run = Run(path)
     if not run.begun():
@@ -96,10 +102,12 @@ def load_model(path: str | os.PathLike) -> SSAGAN:
             f"No model found. Received: {path}. Give a run folder made by train.py or a model folder: "
             f"both have a {CONFIG_FILE}."
         )
+    if best and not run.best.is_dir():
+        raise UserError(f"Nothing was scored. Received: {path}. Train with --score_every=N, or leave --best out.")
     if (run.folder / WEIGHTS_FILE).is_file() and not run.checkpoints.is_dir():
         return SSAGAN.from_preset(path)
     model = SSAGAN.from_model_config(run.config().model, run.vocabulary(), sampling_only=True)
-    found = checkpoint.newest(run.checkpoints)
+    found = checkpoint.newest(run.best if best else run.checkpoints)
     if found is None:
         raise UserError(f"The run has no checkpoint yet. Received: {path}. Wait for one, or train on with --resume.")
     wanted = model.sampling_variables()

@@ -26,11 +26,22 @@ from ssagan_tf.ssagan import SSAGAN, WEIGHTS_FILE
 from ssagan_tf.training import checkpoint
 from ssagan_tf.training.callbacks import AverageGenerator, Checkpoints, Progress, SampleSheets, StopGently
 from ssagan_tf.training.fitting import fit
+from ssagan_tf.training.metric_callback import Scoring, check_scorable
 from ssagan_tf.training.pretraining import provide_encoders, vocabulary_for
 from ssagan_tf.training.run import Run
 
 # What may change when a run is resumed; all else makes it another run.
-_FREE = {"data_dir", "damsm", "steps", "checkpoint_every", "sample_every", "keep", "max_minutes"}
+_FREE = {
+    "data_dir",
+    "damsm",
+    "steps",
+    "checkpoint_every",
+    "sample_every",
+    "score_every",
+    "score_count",
+    "keep",
+    "max_minutes",
+}
 _SHEET_ROWS = 8
 _DATA = "data"  # in the run folder: what was prepared for it
 
@@ -159,8 +170,10 @@ def train(run: Run, config: Config) -> Outcome:
     Raises:
         UserError: anything wrong with data, folder or a diverged training; what was saved stays.
     """
-    keras.utils.set_random_seed(config.train.seed % 2**32)
     data = open_data(config, run)
+    if config.train.score_every:
+        check_scorable(data)
+    keras.utils.set_random_seed(config.train.seed % 2**32)
     vocabulary = run.vocabulary() if run.begun() else vocabulary_for(data, config)
     strategy = devices()
     if config.train.batch_size % strategy.num_replicas_in_sync:
@@ -207,6 +220,8 @@ def train(run: Run, config: Config) -> Outcome:
         ),
         SampleSheets(run, _sheet_captions(data), progress, config.train.sample_every, average),
     ]
+    if config.train.score_every:
+        callbacks.append(Scoring(run, model, data, progress, config.train, average))
     batches = training_batches(data, model.caption_encoder, config, first_step)
     fit(model, batches, config.train.steps - first_step, callbacks)
     return Outcome(run, progress.step, stop.signal, stop.time_is_up)

@@ -1,0 +1,123 @@
+"""Scores as training goes on, by the same functions as `evaluate.py`, and the checkpoint with the best of them."""
+
+from __future__ import annotations
+
+import shutil
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from ssagan_tf import progress as bars
+from ssagan_tf.config import TrainConfig
+from ssagan_tf.data.records import Prepared
+from ssagan_tf.data.source import Source
+from ssagan_tf.data.synthbirds import SynthBirds
+from ssagan_tf.evaluation.features import open_extractor
+from ssagan_tf.evaluation.protocols import protocol
+from ssagan_tf.evaluation.reference import described
+from ssagan_tf.evaluation.report import evaluate
+from ssagan_tf.evaluation.scores import SPLIT
+from ssagan_tf.networks import Generator
+from ssagan_tf.ssagan import SSAGAN
+from ssagan_tf.text_to_image import TextToImage
+from ssagan_tf.training import checkpoint
+from ssagan_tf.training.callbacks import Progress
+from ssagan_tf.training.run import Run
+
+BEST_BY = "fid"  # lower is better
+_NOT_KEPT = ("pictures", "features")  # of a scoring, once it is done
+
+
+def metrics_for(data: Prepared | Source) -> tuple[list[str], str]:
+    """What is scored in training on such data, and by which protocol."""
+    if isinstance(data, SynthBirds):
+        return [BEST_BY, "semantics"], "synthbirds"
+    return [BEST_BY], "synthbirds" if data.name == SynthBirds.name else "ttur"
+
+
+def check_scorable(data: Prepared | Source) -> None:
+    """Before anything slow begins. Raises UserError: there is no test split, or the feature extractor is not here."""
+    described(data, SPLIT)
+    open_extractor(protocol(metrics_for(data)[1]).extractor)
+
+
+class Scoring(keras.callbacks.Callback):
+    """Every so many iterations draws pictures of test captions and scores them.
+
+    Scores go to `log.jsonl`, TensorBoard and `scores/step-.../report.json`; the checkpoint with the lowest Frechet
+    distance so far to `best/`, its `checkpoint.json` saying which metric and which value. Nothing random in training
+    is touched: the same weights come out with it and without.
+
+    Args:
+        run: the run folder.
+        model: the one in training.
+        data: its "test" split is scored against.
+        progress: knows the iteration.
+        config: batch size, `score_every` and `score_count`.
+        average: the generator to draw with; None: the one in training.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        model: SSAGAN,
+        data: Prepared | Source,
+        progress: Progress,
+        config: TrainConfig,
+        average: Generator | None,
+    ):
+        super().__init__()
+        self._run = run
+        self._data = data
+        self._progress = progress
+        self._config = config
+        self._variables = checkpoint.variables(model, average)
+        self._drawn_by = TextToImage(average or model.generator, model.text_encoder, model.vocabulary, model.max_words)
+        self._writer = tf.summary.create_file_writer(str(run.tensorboard))
+        found = checkpoint.newest(run.best)
+        self._best = None if found is None else float(found.note["value"])
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._progress.step % self._config.score_every == 0:
+            self.score()
+
+    def on_train_end(self, logs=None):
+        self._writer.close()
+
+    def score(self) -> dict[str, float]:
+        """Scores the model as it is now and keeps it if it is the best so far. Raises UserError as `evaluate`."""
+        step = self._progress.step
+        metrics, named_protocol = metrics_for(self._data)
+        out = self._run.scores / f"step-{step:08d}"
+        shutil.rmtree(out, ignore_errors=True)  # of a run that was killed
+        with bars.hidden():
+            report = evaluate(
+                self._drawn_by,
+                self._data,
+                metrics,
+                named_protocol,
+                self._config.score_count,
+                out,
+                about={"path": str(self._run.folder), "step": step},
+            )
+        for name in _NOT_KEPT:
+            shutil.rmtree(out / name, ignore_errors=True)
+        values = {name: float(score["value"]) for name, score in report["scores"].items()}
+        self._run.log({"step": step, "pictures": step * self._config.batch_size, **values})
+        with self._writer.as_default(step):
+            for name, value in values.items():
+                tf.summary.scalar(f"score/{name}", value)
+        self._writer.flush()
+        if self._best is None or values[BEST_BY] < self._best:
+            self._keep(step, values[BEST_BY])
+        return values
+
+    def _keep(self, step: int, value: float) -> None:
+        checkpoint.save(self._run.best, step, self._variables, keep=1, note={"metric": BEST_BY, "value": value})
+        # One of a later iteration can be there if the run went back to an earlier checkpoint.
+        for other in self._run.best.glob("step-*"):
+            if other.name != f"step-{step:08d}":
+                shutil.rmtree(other)
+        self._best = value
+        logging.info("Best so far after iteration %d: %s %.4g.", step, BEST_BY, value)

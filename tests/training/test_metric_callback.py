@@ -1,0 +1,160 @@
+"""Scoring in training: the best checkpoint is kept, and training does not notice."""
+
+import json
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssagan_tf import UserError
+from ssagan_tf.data.synthbirds import SynthBirds
+from ssagan_tf.evaluation import scores
+from ssagan_tf.evaluation.features import Extractor
+from ssagan_tf.training import checkpoint, metric_callback, trainer
+from ssagan_tf.training.metric_callback import Scoring
+from ssagan_tf.training.run import Run, load_model
+
+SOURCE = SynthBirds(8, count={"train": 40, "test": 12})
+
+
+def report(fid: float) -> dict:
+    return {"scores": {"fid": {"value": fid, "card": {}}, "semantics": {"value": 0.5, "card": {}}}}
+
+
+@pytest.fixture
+def run(tmp_path):
+    found = Run(tmp_path / "run")
+    found.folder.mkdir()
+    return found
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model):
+    made = tiny_model()
+    made.compile()
+    return made
+
+
+def scoring(run, model, step):
+    config = types.SimpleNamespace(batch_size=4, score_every=2, score_count=6)
+    return Scoring(run, model, SOURCE, types.SimpleNamespace(step=step), config, None)
+
+
+def best(run):
+    found = checkpoint.newest(run.best)
+    assert len(list(run.best.iterdir())) == 1
+    return found.step, found.note["metric"], found.note["value"]
+
+
+def test_the_checkpoint_with_the_lowest_distance_is_kept(run, model, monkeypatch):
+    asked, bias = [], model.generator.to_rgb.bias
+    fids = iter([5.0, 3.0, 4.0, 3.0, 2.0])
+    monkeypatch.setattr(metric_callback, "evaluate", lambda *args, **more: asked.append(args) or report(next(fids)))
+    callback = scoring(run, model, 0)
+    for step, expected in ((2, 2), (3, 2), (4, 4), (6, 4), (8, 4)):
+        callback._progress.step = step
+        bias.assign(np.full(3, step))
+        callback.on_train_batch_end(0)
+        assert best(run)[0] == expected
+    assert best(run) == (4, "fid", 3.0)
+    np.testing.assert_array_equal(checkpoint.newest(run.best).state["generator/to_rgb/bias"], [4, 4, 4])
+    lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 6, 8]
+    assert lines[0] == {"step": 2, "pictures": 8, "fid": 5.0, "semantics": 0.5}
+    # What it is asked for is what evaluate.py would be, for the model in training.
+    drawn_by, data, metrics, protocol, count, out = asked[0]
+    assert drawn_by.generator is model.generator and data is SOURCE and count == 6
+    assert (metrics, protocol, out) == (["fid", "semantics"], "synthbirds", run.scores / "step-00000002")
+    # Gone back to an earlier checkpoint, it still knows what is to be beaten.
+    again = scoring(run, model, 2)
+    again._progress.step = 2
+    again.score()
+    assert best(run) == (2, "fid", 2.0)
+
+
+def test_scores_are_in_tensorboard(run, model, monkeypatch):
+    monkeypatch.setattr(metric_callback, "evaluate", lambda *args, **more: report(7.0))
+    callback = scoring(run, model, 4)
+    callback.score()
+    callback.on_train_end()
+    found = {}
+    for path in run.tensorboard.iterdir():
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            found |= {value.tag: (event.step, float(tf.make_ndarray(value.tensor))) for value in event.summary.value}
+    assert found == {"score/fid": (4, 7.0), "score/semantics": (4, 0.5)}
+
+
+def test_a_run_without_scores_has_no_best(tmp_path, tiny):
+    run = Run(tmp_path)
+    tiny.save(tmp_path / "config.json")
+    with pytest.raises(UserError, match="Nothing was scored. Received: .*--score_every=N, or leave --best out"):
+        load_model(run.folder, best=True)
+
+
+def test_data_without_a_test_split_is_refused_before_training():
+    with pytest.raises(UserError, match="nothing to measure against. Received"):
+        metric_callback.check_scorable(types.SimpleNamespace(name="mine", examples=lambda split: []))
+
+
+# === With a training ===
+
+
+def mean_colours(images):
+    return tf.reshape(tf.image.resize(images, [2, 2]), [-1, 12])[:, :3], None
+
+
+@pytest.fixture(scope="module")
+def patched(tmp_path_factory):
+    """Twelve birds to be scored against, and features that cost nothing."""
+    cheap = Extractor("cheap", "0" * 64, 8, "as they are", mean_colours)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(trainer, "open_data", lambda config, run: SOURCE)
+        patch.setattr(metric_callback, "metrics_for", lambda data: (["fid"], "synthbirds"))
+        for module in (scores, metric_callback):
+            patch.setattr(module, "open_extractor", lambda name: cheap)
+        yield
+
+
+def config(tiny, **changes):
+    return tiny.override(dataset="synthbirds", keep=1, steps=4, sample_every=4, **changes)
+
+
+@pytest.fixture(scope="module")
+def scored(patched, tiny, tmp_path_factory):
+    run = Run(tmp_path_factory.mktemp("scored") / "run")
+    trainer.train(run, config(tiny, score_every=1, score_count=6))
+    return run
+
+
+@pytest.mark.slow
+def test_a_training_keeps_its_best_beside_its_newest(scored):
+    fids = {}
+    for path in sorted(scored.scores.iterdir()):
+        assert sorted(file.name for file in path.iterdir()) == ["report.json", "report.txt"]
+        score = json.loads((path / "report.json").read_text())["scores"]["fid"]
+        fids[int(path.name.removeprefix("step-"))] = score["value"]
+        assert score["card"]["protocol"]["count"] == 6
+    assert set(fids) == {1, 2, 3, 4}
+    step = min(fids, key=fids.get)
+    assert best(scored) == (step, "fid", fids[step])
+    assert [path.name for path in scored.checkpoints.iterdir()] == ["step-00000004"]
+    for which, wanted in ((True, scored.best), (False, scored.checkpoints)):
+        bias = load_model(scored.folder, which).generator.to_rgb.bias.numpy()
+        np.testing.assert_array_equal(bias, checkpoint.newest(wanted).state["average/to_rgb/bias"])
+
+
+@pytest.mark.slow
+def test_training_is_the_same_with_scores_without_and_with_a_break(scored, patched, tiny, tmp_path):
+    wanted = checkpoint.newest(scored.checkpoints).state
+    plain, broken = Run(tmp_path / "plain"), Run(tmp_path / "broken")
+    trainer.train(plain, config(tiny))
+    trainer.train(broken, config(tiny, score_every=1, score_count=6).override(steps=2))
+    trainer.train(broken, config(tiny, score_every=1, score_count=6))
+    for run in (plain, broken):
+        found = checkpoint.newest(run.checkpoints).state
+        assert set(found) == set(wanted)
+        for name, value in wanted.items():
+            np.testing.assert_array_equal(found[name], value, err_msg=name)
+    assert best(broken) == best(scored)
