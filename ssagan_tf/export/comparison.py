@@ -21,6 +21,7 @@ import numpy as np
 from ssagan_tf import on_device, pictures
 from ssagan_tf.errors import UserError
 from ssagan_tf.progress import Bar
+from ssagan_tf.text.vocabulary import Vocabulary
 
 THREADS = (1, 2)
 _WARM_UPS = 2
@@ -112,6 +113,8 @@ def _found(model: pathlib.Path, version: pathlib.Path) -> Iterator[tuple[str, tu
     yield "Keras", ("keras", model)
     if (version / "saved_model.pb").is_file():
         yield "SavedModel", ("saved_model", version)
+    if (version / "onnx").is_dir():
+        yield "ONNX", ("onnx", version / "onnx")
     for variant in on_device.VARIANTS:
         path = version / "tflite" / f"{variant}.tflite"
         if path.is_file():
@@ -185,10 +188,31 @@ def _tflite(path: pathlib.Path, threads: int) -> Drawer:
     return Drawer(on_device.Sampler(path, threads).generate, path.stat().st_size)
 
 
+def _onnx(path: pathlib.Path, threads: int) -> Drawer:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    files = [path / "text.onnx", path / "image.onnx"]
+    text, image = (onnxruntime.InferenceSession(file, options, ["CPUExecutionProvider"]) for file in files)
+    vocabulary = Vocabulary.load(path / on_device.VOCABULARY_FILE)
+    (max_words,), (noise_dim,) = (session.get_inputs()[0].shape[1:] for session in (text, image))
+
+    def draw(caption: str, seed: int) -> np.ndarray:
+        known = vocabulary.encode(caption)[:max_words]
+        ids = np.array([known + [0] * (max_words - len(known))], np.int32)
+        (sentence,) = text.run(["sentence"], {"ids": ids})
+        noise = on_device.normals([seed], noise_dim)
+        return pictures.to_uint8(image.run(["image"], {"noise": noise, "sentence": sentence})[0])
+
+    return Drawer(draw, sum(file.stat().st_size for file in files))
+
+
 _DRAWERS: dict[str, Callable[[pathlib.Path, int], Drawer]] = {
     "keras": _keras,
     "saved_model": _saved_model,
     "tflite": _tflite,
+    "onnx": _onnx,
 }
 
 
