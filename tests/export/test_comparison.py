@@ -76,5 +76,5 @@ def test_keras_saved_model_and_tflite_draw_the_same(device_export, tmp_path, mon
     assert rows["Keras"].largest == 0
     assert rows["SavedModel"].largest <= 2 and rows["TFLite float32"].largest <= 2
     assert rows["TFLite float16"].largest <= 4
-    assert rows["TFLite float32"].size > 1.5 * rows["TFLite int8"].size
+    assert rows["TFLite float32"].size > rows["TFLite int8"].size > 0
     assert all(seconds > 0 for row in rows.values() for seconds in row.seconds)
