@@ -33,7 +33,13 @@ class Embedded(NamedTuple):
 
 
 def embedded(
-    folder: pathlib.Path, key: dict, extractor: Extractor, resize: str, pictures: Iterable[np.ndarray], count: int
+    folder: pathlib.Path,
+    key: dict,
+    extractor: Extractor,
+    resize: str,
+    pictures: Iterable[np.ndarray],
+    count: int,
+    unit: str,
 ) -> Embedded:
     """Features of `count` pictures, from `folder` if they were kept there, else made and kept.
 
@@ -44,6 +50,7 @@ def embedded(
         resize: one of `resizing.FILTERS`.
         pictures: uint8 arrays (n, S, S, 3).
         count: how many there are.
+        unit: what the progress bar calls one.
 
     Raises:
         UserError: the folder cannot be written.
@@ -54,7 +61,7 @@ def embedded(
         shutil.rmtree(path, ignore_errors=True)
         with files.folder_written_atomically(path) as aside:
             pixels = hashlib.sha256()
-            _write(aside, embed(extractor, resize, _hashing(pictures, pixels)), count)
+            _write(aside, embed(extractor, resize, _hashing(pictures, pixels)), count, unit)
             about = {**whole_key, "count": count, "pictures": pixels.hexdigest(), "files": _hashes(aside)}
             files.write_atomically(aside / _ABOUT, json.dumps(about, indent=2) + "\n")
     features, logits = (
@@ -81,10 +88,12 @@ def _hashing(pictures: Iterable[np.ndarray], digest) -> Iterable[np.ndarray]:
         yield part
 
 
-def _write(folder: pathlib.Path, batches: Iterable[tuple[np.ndarray, np.ndarray | None]], count: int) -> None:
+def _write(
+    folder: pathlib.Path, batches: Iterable[tuple[np.ndarray, np.ndarray | None]], count: int, unit: str
+) -> None:
     arrays: dict[str, np.memmap] = {}
     done = 0
-    with Bar(count, "picture") as bar:
+    with Bar(count, unit) as bar:
         for batch in batches:
             for name, values in zip((_FEATURES, _LOGITS), batch, strict=True):
                 if values is None:

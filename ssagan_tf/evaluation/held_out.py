@@ -11,8 +11,8 @@ from ssagan_tf.damsm import DAMSM
 from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import Source
 from ssagan_tf.data.synthbirds import Bird, Caption, SynthBirds
-from ssagan_tf.evaluation.reference import described, real_pictures
-from ssagan_tf.evaluation.retrieval import Matches, Precision, retrieval_precision, same_text, true_of
+from ssagan_tf.evaluation.reference import described, matching, real_pictures
+from ssagan_tf.evaluation.retrieval import Matches, Precision, retrieval_precision
 from ssagan_tf.text.captions import CaptionEncoder
 
 SPLIT = "test"
@@ -26,13 +26,15 @@ class HeldOut:
     Attributes:
         pictures: uint8 (N, S, S, 3), the central square of each.
         captions: all captions of each, with what they claim if that is known (synthbirds).
-        matches: which of `texts` are true of a picture: see `retrieval`.
+        matches: which of `texts` are no mismatch for a picture: see `reference.matching`.
+        matches_near: the same, but captions of its own class are not excused.
         birds: what each shows, if it is drawn on the fly (synthbirds); else none.
     """
 
     pictures: np.ndarray
     captions: tuple[tuple[Caption, ...], ...]
     matches: Matches
+    matches_near: Matches
     birds: tuple[Bird, ...] = ()
 
     @property
@@ -73,22 +75,21 @@ def held_out(data: Prepared | Source, image_size: int, half: int, most: int = MO
     batches = real_pictures(data, SPLIT, image_size)
     pictures = itertools.islice((picture for batch in batches for picture in batch), half, indices[-1] + 1, 2)
     captions = tuple(known[index].captions for index in indices)
-    texts = [caption.text for each in captions for caption in each]
-    if known[0].truth:
-        claims = [caption.attributes for each in captions for caption in each]
-        matches = true_of([known[index].truth for index in indices], claims)
-    else:
-        matches = same_text([[caption.text for caption in each] for each in captions], texts)
+    chosen = [known[index] for index in indices]
+    candidates = [(picture, caption) for picture in chosen for caption in picture.captions]
+    rules = [matching(chosen, candidates, near) for near in (False, True)]
     birds = tuple(data.bird(SPLIT, int(index)) for index in indices) if isinstance(data, SynthBirds) else ()
-    return HeldOut(np.stack(list(pictures)), captions, matches, birds)
+    return HeldOut(np.stack(list(pictures)), captions, *rules, birds)
 
 
-def retrieval(damsm: DAMSM, encoder: CaptionEncoder, held: HeldOut, draws: int = 1) -> Precision:
+def retrieval(damsm: DAMSM, encoder: CaptionEncoder, held: HeldOut, draws: int = 1, near: bool = False) -> Precision:
     """R@1 of each picture's caption among 99 mismatched ones, by code and sentence: see `retrieval_precision`.
+
+    With `near`, captions of the picture's own class are among them.
 
     Raises:
         UserError: there are not 99 mismatched captions.
     """
     _, codes = damsm.encode_pictures(held.pictures)
     *_, sentences = damsm.encode_captions(encoder(np.array(held.texts, object))[0].numpy())
-    return retrieval_precision(codes, sentences, held.own, held.matches, draws)
+    return retrieval_precision(codes, sentences, held.own, held.matches_near if near else held.matches, draws)

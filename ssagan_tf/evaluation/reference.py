@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from ssagan_tf.data.records import CAPTIONS, IMAGE, Prepared, features
+from ssagan_tf.data.records import CAPTIONS, IMAGE, LABEL, Prepared, features
 from ssagan_tf.data.source import Source, resize_short_side, working_size
 from ssagan_tf.data.synthbirds import ATTRIBUTES, Caption, SynthBirds, captions_with_attributes
 from ssagan_tf.errors import UserError
+from ssagan_tf.evaluation.retrieval import Matches, same_class, same_text, true_of
 
 _TOGETHER = 64  # pictures
 
@@ -23,10 +24,13 @@ class Described(NamedTuple):
     Attributes:
         captions: with the attributes that they name; of data other than synthbirds, none.
         truth: all of its attributes; of other data, none.
+        kind: its class; of synthbirds the colours of crown, wing and belly, the combination that is held out. None if
+            the data has no classes.
     """
 
     captions: tuple[Caption, ...]
     truth: dict[str, str]
+    kind: Hashable = None
 
 
 def described(data: Prepared | Source, split: str) -> list[Described]:
@@ -40,16 +44,41 @@ def described(data: Prepared | Source, split: str) -> list[Described]:
 def _described(data: Prepared | Source, split: str) -> Iterator[Described]:
     if isinstance(data, Prepared):
         for record in tf.data.TFRecordDataset(data.files(split)):
-            captions = tf.io.parse_single_example(record, features())[CAPTIONS].numpy()
-            yield Described(tuple(Caption(text.decode(), {}) for text in captions), {})
+            parsed = tf.io.parse_single_example(record, features())
+            captions = tuple(Caption(text.decode(), {}) for text in parsed[CAPTIONS].numpy())
+            yield Described(captions, {}, _kind(int(parsed[LABEL])))
     elif isinstance(data, SynthBirds):
         for index in range(data.count[split]):
             bird = data.bird(split, index)
             truth = {name: getattr(bird, name) for name in ATTRIBUTES}
-            yield Described(tuple(captions_with_attributes(bird)), truth)
+            yield Described(tuple(captions_with_attributes(bird)), truth, (bird.crown, bird.wing, bird.belly))
     else:
         for example in data.examples(split):
-            yield Described(tuple(Caption(text, {}) for text in example.captions), {})
+            yield Described(tuple(Caption(text, {}) for text in example.captions), {}, _kind(example.class_id))
+
+
+def _kind(class_id: int) -> int | None:
+    return class_id if class_id >= 0 else None
+
+
+def matching(pictures: Sequence[Described], candidates: Sequence[tuple[Described, Caption]], near: bool) -> Matches:
+    """Which captions are no mismatch for a picture: those that are true of it, or its own where that is not known.
+
+    Args:
+        pictures: that look for their caption.
+        candidates: the captions to choose from, each with the picture that it was written for.
+        near: whether captions of the picture's own class may be mismatched ones too. Not published, and harder: of
+            drawn birds, all that is wrong may be the beak.
+    """
+    if pictures[0].truth:
+        rule = true_of([picture.truth for picture in pictures], [caption.attributes for _, caption in candidates])
+    else:
+        own = [[caption.text for caption in picture.captions] for picture in pictures]
+        rule = same_text(own, [caption.text for _, caption in candidates])
+    if near:
+        return rule
+    kinds = same_class([picture.kind for picture in pictures], [owner.kind for owner, _ in candidates])
+    return lambda picture, captions: rule(picture, captions) | kinds(picture, captions)
 
 
 def real_pictures(data: Prepared | Source, split: str, size: int) -> Iterator[np.ndarray]:

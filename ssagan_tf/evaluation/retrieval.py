@@ -6,7 +6,7 @@ R-precision (Xu et al., CVPR 2018, section 4), how well a picture shows what its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,8 +41,8 @@ def retrieval_precision(
     """R@1 of 1 + 99: the right caption's cosine with the picture must be above those of all mismatched ones.
 
     Mismatched captions are drawn anew for each picture and draw, without replacement, from all captions but its own
-    and those that `matches` says are true of the picture: see `same_text` and `true_of`. Where several captions are
-    equally near, the picture finds its own by chance, so that an encoder that tells nothing apart scores 1 %.
+    and those that `matches` says are no mismatch: see `same_class`, `same_text` and `true_of`. Where several captions
+    are equally near, the picture finds its own by chance, so that an encoder that tells nothing apart scores 1 %.
 
     Args:
         picture_codes: (N, D) of the pictures, any float.
@@ -92,6 +92,18 @@ def _mismatched(
         f"There are too few captions to choose from. Received: {len(candidates)} of {total} that do not match "
         f"picture {picture}, and {count} are wanted. Give more pictures of other things."
     )
+
+
+def same_class(pictures: Sequence[Hashable], candidates: Sequence[Hashable]) -> Matches:
+    """The published rule (AttnGAN, DM-GAN): only captions of other classes are mismatched.
+
+    Args:
+        pictures: the class of each picture; None: it has none, and matches nothing by this rule.
+        candidates: the class of each candidate's own picture.
+    """
+    numbers = {kind: number for number, kind in enumerate(dict.fromkeys([*pictures, *candidates])) if kind is not None}
+    theirs = np.array([numbers.get(kind, -1) for kind in candidates])
+    return lambda picture, captions: theirs[captions] == numbers.get(pictures[picture], -2)
 
 
 def same_text(captions_of: Sequence[Sequence[str]], candidates: Sequence[str]) -> Matches:

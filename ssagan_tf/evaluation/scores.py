@@ -22,7 +22,7 @@ from ssagan_tf.evaluation.features import Extractor, open_extractor
 from ssagan_tf.evaluation.generate import CAPTION_RULE, DrawnPictures, choose_captions, draw_pictures, weights_sha256
 from ssagan_tf.evaluation.masks import masks
 from ssagan_tf.evaluation.protocols import Protocol
-from ssagan_tf.evaluation.reference import Described, described, real_pictures
+from ssagan_tf.evaluation.reference import Described, described, matching, real_pictures
 from ssagan_tf.text.captions import CaptionEncoder
 from ssagan_tf.text_to_image import TextToImage
 
@@ -89,12 +89,13 @@ class Evaluation:
 
     @functools.cached_property
     def drawn_features(self) -> Embedded:
-        return self.features_of_drawn(self.protocol.resize)
+        return self.features_of_drawn(self.extractor, self.protocol.resize)
 
-    def features_of_drawn(self, resize: str) -> Embedded:
+    def features_of_drawn(self, extractor: Extractor, resize: str) -> Embedded:
+        """Kept, so that another score of the same features costs nothing."""
         key = {"weights": weights_sha256(self.model), "captions": self._texts_sha256(self.captions)}
         key |= {"count": self.count, "seed": self.seed, "truncation": self.truncation}
-        return embedded(self.out / "features", key, self.extractor, resize, self.drawn, self.count)
+        return embedded(self.out / "features", key, extractor, resize, self.drawn, self.count, "drawn picture read")
 
     @functools.cached_property
     def real_features(self) -> Embedded:
@@ -102,8 +103,8 @@ class Evaluation:
         captions = [caption for known in self.real for caption in known.captions]
         first = hashlib.sha256(next(iter(self._real_pictures())).tobytes()).hexdigest()
         key = {"captions": self._texts_sha256(captions), "first": first, "size": self.image_size, "split": SPLIT}
-        count = len(self.real)
-        return embedded(cache_folder(), key, self.extractor, self.protocol.resize, self._real_pictures(), count)
+        real, resize = self._real_pictures(), self.protocol.resize
+        return embedded(cache_folder(), key, self.extractor, resize, real, len(self.real), "real picture read")
 
     def _real_pictures(self) -> Iterable[np.ndarray]:
         return real_pictures(self.data, SPLIT, self.image_size)
@@ -163,7 +164,7 @@ def _kid(evaluation: Evaluation) -> Scores:
 def _inception_score(evaluation: Evaluation) -> Scores:
     protocol = evaluation.protocol
     resize = protocol.score_resize or protocol.resize
-    logits = evaluation.features_of_drawn(resize).logits
+    logits = evaluation.features_of_drawn(evaluation.extractor, resize).logits
     if logits is None:
         raise UserError(
             f"The extractor gives no classes. Received: {evaluation.extractor.name} for the Inception Score. "
@@ -183,9 +184,8 @@ def _precision_recall(evaluation: Evaluation) -> Scores:
 def _semantics(evaluation: Evaluation) -> Scores:
     from ssagan_tf.evaluation.semantics import WEIGHTS, accuracy_of, attribute_network
 
-    network = attribute_network()
-    features = np.concatenate([network.embed(part) for part in evaluation.drawn])
-    right = accuracy_of(network.attributes(features), evaluation.captions)
+    features = evaluation.features_of_drawn(open_extractor("synthbirds"), "pillow_bilinear").features
+    right = accuracy_of(attribute_network().attributes(features), evaluation.captions)
     value, count = right.pop("overall")
     card = {"attribute_network_sha256": files.sha256(WEIGHTS)}
     return {"semantics": {"value": value, "named": count, "attributes": right, "card": card}}
@@ -203,20 +203,12 @@ def _r_precision(evaluation: Evaluation) -> Scores:
         )
     encode = _codes(damsm, vocabulary, config.model.max_words)
     pictures, captions = encode(evaluation.drawn, [caption.text for caption in evaluation.captions])
+    matches = matching(evaluation.owners, list(zip(evaluation.owners, evaluation.captions, strict=True)), near=False)
     precision = retrieval.retrieval_precision(
-        pictures, captions, np.arange(evaluation.count), _matches(evaluation), _DRAWS, seed=evaluation.seed
+        pictures, captions, np.arange(evaluation.count), matches, _DRAWS, seed=evaluation.seed
     )
     card = {"damsm_sha256": files.sha256(folder / DAMSM_FILE), "mismatched": retrieval.MISMATCHED, "draws": _DRAWS}
     return {"r_precision": {"value": precision.mean, "deviation": precision.deviation, "card": card}}
-
-
-def _matches(evaluation: Evaluation) -> retrieval.Matches:
-    """Which captions are no mismatch: those that are true of the bird, or, where that is not known, its own."""
-    if evaluation.owners[0].truth:
-        truths = [owner.truth for owner in evaluation.owners]
-        return retrieval.true_of(truths, [caption.attributes for caption in evaluation.captions])
-    own = [[caption.text for caption in owner.captions] for owner in evaluation.owners]
-    return retrieval.same_text(own, [caption.text for caption in evaluation.captions])
 
 
 def _codes(damsm, vocabulary, max_words) -> Callable:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ssagan_tf import UserError
-from ssagan_tf.evaluation.retrieval import retrieval_precision, same_text, true_of
+from ssagan_tf.evaluation.retrieval import retrieval_precision, same_class, same_text, true_of
 
 
 def nothing_else(picture, captions):
@@ -95,6 +95,14 @@ def test_the_same_words_match_whoever_wrote_them():
     assert matches(0, every).tolist() == [True, True, False, False]
     assert matches(1, every).tolist() == [True, False, True, False]
     assert matches(1, np.array([2, 1])).tolist() == [True, False]
+
+
+def test_captions_of_the_pictures_own_class_are_no_mismatch():
+    matches = same_class(["a", None, ("red", "blue")], ["a", "b", None, ("red", "blue"), "a"])
+    every = np.arange(5)
+    assert matches(0, every).tolist() == [True, False, False, False, True]
+    assert matches(1, every).tolist() == [False] * 5  # without a class it is in nobody's
+    assert matches(2, every[3:]).tolist() == [True, False]
 
 
 def test_what_is_true_of_a_picture_matches_it():
