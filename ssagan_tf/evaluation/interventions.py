@@ -146,7 +146,7 @@ def write_inspection(
     """
     out = pathlib.Path(out)
     _check(captions, interventions, sizes_of(model))
-    swapped = [(caption, old, new, swap_word(caption, old, new)) for caption, old, new in _swapped(captions, swaps)]
+    swapped = _swapped(captions, swaps)
     seeds = range(seed, seed + count)
     drawn = [[draw(model, caption, each, truncation) for each in seeds] for caption in captions]
     written = {out: pictures.png_bytes(mask_sheet(drawn)), out.with_suffix(".gif"): film(drawn)}
@@ -173,19 +173,19 @@ def _check(captions: Sequence[str], interventions: Sequence[Intervention], sizes
             raise UserError("The mask of another caption needs one. Received: one caption. Give a second --caption.")
 
 
-def _swapped(captions: Sequence[str], swaps: Sequence[tuple[str, str]]) -> list[tuple[str, str, str]]:
-    """(caption, old, new) wherever a caption has the old word; one at least must."""
+def _swapped(captions: Sequence[str], swaps: Sequence[tuple[str, str]]) -> list[tuple[str, str, str, str]]:
+    """(caption, old, new, caption with the new one) wherever a caption has the old word; one at least must."""
     found = []
     for old, new in swaps:
-        problem, before = None, len(found)
+        having = []
         for caption in captions:
             try:
-                swap_word(caption, old, new)
-                found.append((caption, old, new))
+                having.append((caption, old, new, swap_word(caption, old, new)))
             except UserError as error:
-                problem = error
-        if len(found) == before:
-            raise problem
+                missing = error
+        if not having:
+            raise missing
+        found += having
     return found
 
 
