@@ -1,4 +1,4 @@
-"""Scores a model's pictures, and says with each score all that it depends on.
+r"""Scores a model's pictures, and says with each score all that it depends on.
 
     python scripts/evaluate.py --model=runs/birds --metrics=fid,kid,semantics --count=2000 --out=runs/birds/scores
     python scripts/evaluate.py --model=runs/cub --dataset=cub --data_dir=data/cub-256 --protocol=ttur --count=30000 \
@@ -19,7 +19,7 @@ from ssagan_tf.data import DATASETS
 
 _MODEL = flags.DEFINE_string("model", None, "Run folder or model folder.")
 _OUT = flags.DEFINE_string("out", None, "Folder of the report and the pictures; one for each model.")
-_METRICS = flags.DEFINE_list("metrics", ["fid", "kid"], "What to score, with commas.")
+_METRICS = flags.DEFINE_list("metrics", ["fid", "kid"], "What to score, with commas. [default: fid,kid]")
 _DATASET = flags.DEFINE_enum("dataset", "synthbirds", DATASETS, "Data whose test split is the reference.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Its folder, prepared or raw; not needed for synthbirds.")
 _PROTOCOL = flags.DEFINE_string("protocol", None, "Named protocol. [default: synthbirds for that data, else ttur]")

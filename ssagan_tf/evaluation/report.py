@@ -216,12 +216,12 @@ def _words(name: str, score: dict | None) -> str:
 
 def _footnotes(reports: dict[str, dict]) -> list[str]:
     """What the first report's scores depend on, in short; the cards have all."""
-    lines = []
+    names: dict[str, list[str]] = {}
     for name, score in next(iter(reports.values()))["scores"].items():
         card = score["card"]["protocol"]
         said = [f"{field} {card[field]}" for field in ("protocol", "extractor", "resize", "splits") if field in card]
-        said.append(f"{card['count']:,} pictures of {card['dataset']}'s {card['split']} captions")
+        said.append(f"{card['count']:,} pictures of {card['split']} captions of {card['dataset']}")
         if "reference_count" in card:
             said.append(f"against {card['reference_count']:,} real ones")
-        lines.append(f"{name}: {', '.join(said)}, seed {card['seed']}")
-    return lines
+        names.setdefault(f"{', '.join(said)}, seed {card['seed']}", []).append(name)
+    return [f"{', '.join(scores)}: {said}" for said, scores in names.items()]
