@@ -30,6 +30,7 @@ def _in_module(name: str) -> Export:
 FORMATS: dict[str, Export] = {
     "saved_model": _in_module("saved_model"),
     "tflite": _in_module("tflite"),
+    "onnx": _in_module("onnx"),
 }
 
 

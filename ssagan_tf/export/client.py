@@ -133,7 +133,8 @@ def _parts(captions: Sequence[str], seeds: Sequence[int], truncation: float) -> 
     texts = [caption.encode(errors="replace") for caption in captions]
     for first in range(0, len(texts), MOST_PICTURES):
         part = slice(first, first + MOST_PICTURES)
-        yield {"captions": texts[part], "seed": seeds[part], "truncation": [truncation] * len(texts[part])}
+        numbers = [int(seed) for seed in seeds[part]]
+        yield {"captions": texts[part], "seed": numbers, "truncation": [truncation] * len(numbers)}
 
 
 def _refused(reason: str) -> UserError:

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Generator, TextEncoder
 from ssagan_tf.networks.generator import FIRST_SIZE
 from ssagan_tf.networks.layers import (
@@ -35,10 +36,17 @@ class TextGraph(tf.Module):
         product: of rows (..., I) with a matrix; a plain one may round a row differently in a batch of another size.
 
     Call: ids (B, T) -> (words (B, T, D), sentence (B, D)), float32.
+
+    Raises:
+        UserError: an encoder of another kind.
     """
 
     def __init__(self, encoder: TextEncoder, max_words: int, product: Callable = tf.matmul):
         super().__init__()
+        if not isinstance(encoder, TextEncoder):
+            raise UserError(
+                f"This text encoder cannot be exported. Received: {type(encoder).__name__}. Use TextEncoder."
+            )
         self.max_words = max_words
         self.embedding = _variable(_value(encoder.embedding.embeddings), "embedding")
         self.forwards = _Direction(encoder.forwards.cell, product, "forwards")
@@ -183,9 +191,10 @@ def _enlarged(x: tf.Tensor) -> tf.Tensor:
     """(B, h, w, C) -> (B, 2h, 2w, C), each pixel four times.
 
     Not by broadcasting as in training: without gradients the plain resize will do. TFLite is several times as fast with
-    it, and can calibrate it.
+    it, and can calibrate it. Not by `tf.image.resize`, which counts from the pixels' centres: that is the same where
+    sizes double, but a way of counting that ONNX has given up.
     """
-    return tf.image.resize(x, [2 * x.shape[1], 2 * x.shape[2]], "nearest")
+    return tf.raw_ops.ResizeNearestNeighbor(images=x, size=[2 * x.shape[1], 2 * x.shape[2]])
 
 
 class _Mask(tf.Module):

@@ -1,21 +1,45 @@
-"""A model with random weights, large enough that nothing is at its start and small enough to be drawn in no time."""
+"""One model with random weights for all, large enough that nothing is at its start and drawn in no time; its export."""
 
 import pytest
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def random_model(randomize):
-    """`random_model(image_size=64)` -> SSAGAN for sampling, whose pictures are no plain colour."""
+    """SSAGAN for sampling whose pictures are no plain colour."""
     from ssagan_tf import SSAGAN, Vocabulary
     from ssagan_tf.networks import Generator, TextEncoder
 
-    def make(image_size: int = 64):
-        vocabulary = Vocabulary.build(["a red bird with yellow wings"])
-        return SSAGAN(
-            randomize(Generator(2, image_size, 5, 16, 3, name="generator")),
-            None,
-            randomize(TextEncoder(len(vocabulary), 16, 0.5, 5, name="text_encoder")),
-            vocabulary=vocabulary,
-        )
+    vocabulary = Vocabulary.build(["a red bird with yellow wings"])
+    return SSAGAN(
+        randomize(Generator(2, 64, 5, 16, 3, name="generator")),
+        None,
+        randomize(TextEncoder(len(vocabulary), 16, 0.5, 5, name="text_encoder")),
+        vocabulary=vocabulary,
+    )
 
-    return make
+
+@pytest.fixture(scope="session")
+def exported(random_model, tmp_path_factory):
+    """The version's folder of its SavedModel, `.../birds/1`."""
+    from ssagan_tf.export import export
+
+    return export(random_model, tmp_path_factory.mktemp("exported") / "birds")
+
+
+@pytest.fixture(scope="session")
+def rest_server(exported):
+    """The small server with the SavedModel behind it, listening; see `server_address`."""
+    import threading
+
+    from ssagan_tf.export.server import serve
+
+    with serve(exported.parent, port=0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def served(rest_server):
+    """The `ServedModel` behind `rest_server`."""
+    return rest_server.RequestHandlerClass.model

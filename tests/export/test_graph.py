@@ -1,17 +1,19 @@
 """The inference graph: what the Keras networks compute, with less work and nothing of training."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from ssagan_tf import noise
+from ssagan_tf.errors import UserError
 from ssagan_tf.export.graph import ImageGraph, TextGraph
 from ssagan_tf.networks import Generator
 
 
 @pytest.fixture(scope="module")
 def model(random_model):
-    return random_model()
+    return random_model
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,11 @@ def test_words_and_sentences_are_those_of_the_text_encoder(model):
     np.testing.assert_allclose(words, wanted_words, atol=1e-6)
     np.testing.assert_allclose(sentence, wanted_sentence, atol=1e-6)
     assert np.abs(sentence[:3]).min() > 0 and not np.any(sentence[3])
+
+
+def test_another_kind_of_text_encoder_is_refused():
+    with pytest.raises(UserError, match="cannot be exported. Received: Embedding"):
+        TextGraph(keras.layers.Embedding(7, 4), 18)
 
 
 def test_no_batch_norm_is_left(model, inputs):

@@ -1,0 +1,138 @@
+"""What TensorFlow Serving reads: its own definitions take the settings, and the warm-up requests can be answered."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
+
+from ssagan_tf.errors import UserError
+from ssagan_tf.export import MOST_PICTURES, serving
+from ssagan_tf.export.server import ServedModel
+
+model_server_config_pb2 = pytest.importorskip(
+    "tensorflow_serving.config.model_server_config_pb2", reason="tensorflow-serving-api is not installed"
+)
+
+
+def message(package: str, name: str, **fields: tuple[int, str]):
+    """A message type that tensorflow-serving-api does not bring, from its fields' numbers and types."""
+    file = descriptor_pb2.FileDescriptorProto(name=f"{name}.proto", package=package, syntax="proto3")
+    file.dependency.append(wrappers_pb2.DESCRIPTOR.name)
+    made = file.message_type.add(name=name)
+    kinds = descriptor_pb2.FieldDescriptorProto
+    for field, (number, kind) in fields.items():
+        added = made.field.add(name=field, number=number, label=kinds.LABEL_OPTIONAL)
+        if kind[0].isupper():
+            added.type, added.type_name = kinds.TYPE_MESSAGE, f".google.protobuf.{kind}"
+        else:
+            added.type = getattr(kinds, f"TYPE_{kind.upper()}")
+    pool = descriptor_pool.DescriptorPool()
+    wrappers = descriptor_pb2.FileDescriptorProto()
+    wrappers_pb2.DESCRIPTOR.CopyToProto(wrappers)
+    pool.Add(wrappers)
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}"))
+
+
+def read(folder: pathlib.Path, name: str) -> str:
+    return (folder / name).read_text()
+
+
+def test_models_config_names_the_model_and_the_folder_that_is_mounted(exported):
+    config = text_format.Parse(
+        read(exported.parent, "models.config"), model_server_config_pb2.ModelServerConfig()
+    ).model_config_list.config[0]
+    assert (config.name, config.base_path, config.model_platform) == ("birds", "/models/birds", "tensorflow")
+    assert config.model_version_policy.latest.num_versions == 1
+
+
+def test_batching_config_bounds_what_a_server_does(exported):
+    # session_bundle_config.proto is not in tensorflow-serving-api; these are its numbers and types.
+    parameters = message(
+        "tensorflow.serving",
+        "BatchingParameters",
+        max_batch_size=(1, "Int64Value"),
+        batch_timeout_micros=(2, "Int64Value"),
+        max_enqueued_batches=(3, "Int64Value"),
+        num_batch_threads=(4, "Int64Value"),
+        enable_large_batch_splitting=(8, "BoolValue"),
+    )
+    found = text_format.Parse(read(exported.parent, "batching.config"), parameters())
+    # Larger requests than the graph takes are refused by the server already, and not split into such as it takes.
+    assert found.max_batch_size.value == MOST_PICTURES
+    assert found.enable_large_batch_splitting.value is False
+    assert 0 < found.max_enqueued_batches.value < 1000
+
+
+def test_monitoring_config_has_a_path_for_prometheus(exported):
+    # Likewise: monitoring_config.proto holds one such message.
+    text = read(exported.parent, "monitoring.config").split("prometheus_config {")[1].rsplit("}", 1)[0]
+    found = text_format.Parse(
+        text, message("tensorflow.serving", "PrometheusConfig", enable=(1, "bool"), path=(2, "string"))()
+    )
+    assert found.enable and found.path == "/monitoring/prometheus/metrics"
+
+
+def test_every_signature_is_warmed_up_with_a_request_that_it_answers(exported, served):
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    path = exported / "assets.extra" / "tf_serving_warmup_requests"
+    records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+    requests = [prediction_log_pb2.PredictionLog.FromString(record).predict_log.request for record in records]
+    assert [request.model_spec.signature_name for request in requests] == sorted(served.signatures)
+    for request in requests:
+        assert request.model_spec.name == "birds"
+        inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+        outputs = served.predict(request.model_spec.signature_name, inputs)
+        assert all(len(value) == 1 for value in outputs.values())
+    assert b"a red bird" in records[0]
+
+
+def test_the_servers_command_is_the_same_for_docker_and_compose(exported):
+    compose, readme = read(exported.parent, "compose.yaml"), read(exported.parent, "README.md")
+    flags = [line.strip("- ") for line in compose.splitlines() if line.strip().startswith("- --")]
+    command = readme.split("```sh\n")[1].split("docker compose")[0]
+    assert command.replace("\\\n", " ").split()[-len(flags) :] == [f"--{flag}" for flag in flags]
+    named = [flag.split("/models/birds/")[1] for flag in flags if "/models/birds/" in flag]
+    assert len(named) == 3 and all((exported.parent / name).is_file() for name in named)
+    assert ".:/models/birds:ro" in compose and '"$PWD":/models/birds:ro' in command
+
+
+def test_the_readme_lists_every_signature(exported):
+    readme = read(exported.parent, "README.md")
+    for signature in serving.signatures(exported):
+        assert f"| `{signature}` | " in readme
+    assert "64 x 64" in readme and "`seed` int64 (B)" in readme
+
+
+def test_settings_that_somebody_changed_stay(random_model, exported, tmp_path):
+    version = tmp_path / "other" / "1"
+    version.mkdir(parents=True)
+    (version / "saved_model.pb").write_bytes((exported / "saved_model.pb").read_bytes())
+    (version.parent / "batching.config").write_text("max_batch_size { value: 4 }\n")
+    serving.write_server_files(version, random_model.vocabulary, 18)
+    assert read(version.parent, "batching.config") == "max_batch_size { value: 4 }\n"
+    assert '"/models/other"' in read(version.parent, "models.config")
+
+
+def test_without_serving_api_a_warning_says_that_the_first_requests_are_slow(
+    random_model, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setitem(__import__("sys").modules, "tensorflow_serving.apis", None)
+    serving.write_warmup(tmp_path, "birds", random_model.vocabulary)
+    assert "No warm-up requests were written" in caplog.text and not list(tmp_path.iterdir())
+
+
+def test_a_folder_without_saved_model_is_told(tmp_path):
+    with pytest.raises(UserError, match="No SavedModel could be read"):
+        serving.signatures(tmp_path)
+    with pytest.raises(UserError, match="No model found"):
+        ServedModel(tmp_path)
+
+
+def test_an_example_for_a_signature_fits_it(exported):
+    info = serving.signatures(exported)["generate_from_embedding"].inputs["sentence"]
+    assert serving._example(info, "a bird").shape == (1, 16)
+    assert np.isfinite(serving._example(info, "a bird")).all()
