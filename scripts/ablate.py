@@ -39,8 +39,9 @@ def main(_) -> None:
     from ssagan_tf import ablation
 
     config = preset(_PRESET.value, _DATASET.value).override(damsm=_DAMSM.value, steps=_STEPS.value)
-    # Sheets during trainings that nobody watches take time; each ends with one.
-    config = config.override(sample_every=config.train.steps)
+    steps = config.train.steps
+    # Sheets during trainings that nobody watches take time; each ends with one. A short trial is short.
+    config = config.override(sample_every=steps, pretraining_steps=min(config.train.pretraining_steps, steps))
     try:
         table = ablation.ablate(config, pathlib.Path(_OUT.value), _VARIANTS.value, seeds, _COUNT.value)
     except ablation.Interrupted as interrupted:

@@ -1,6 +1,10 @@
 """Ablation: variants that differ in one thing, a table with its arithmetic, and what is done is not done again."""
 
 import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -58,3 +62,23 @@ def test_what_was_trained_otherwise_is_not_taken_for_done(tmp_path):
     Run(tmp_path / "no_mask" / "seed-0").begin(before.override(mask_blocks=0), Vocabulary.build(["a bird"]))
     with pytest.raises(UserError, match="begun with other settings.*base_filters=8, was 4"):
         ablate(config, tmp_path, ["no_mask"], [0], 100)
+
+
+@pytest.mark.slow
+def test_one_command_trains_scores_and_tells_and_does_nothing_twice(tmp_path):
+    script = pathlib.Path(__file__).parents[1] / "scripts" / "ablate.py"
+    command = [sys.executable, str(script), "--steps=2", "--seeds=3", "--count=150", "--out=out"]
+    command.append("--variants=reference,no_mask")
+    first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900)
+    assert first.returncode == 0, first.stderr[-3000:]
+    out = tmp_path / "out"
+    assert (out / "table.md").read_text().strip() in first.stdout
+    found = json.loads((out / "table.json").read_text())
+    assert set(found) == {"reference", "no_mask"} and found["reference"] != found["no_mask"]
+    assert all((out / f"{name}.png").is_file() for name in found)
+    states = sorted(out.glob("*/seed-3/checkpoints/*/*"))
+    written = {path: path.stat().st_mtime_ns for path in [*states, *out.glob("*/seed-3/evaluation/**/*")]}
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert states and all(path.stat().st_mtime_ns == time for path, time in written.items())
+    assert again.stdout == first.stdout
