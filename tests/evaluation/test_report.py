@@ -1,0 +1,174 @@
+"""From a model to a report, and what may be compared."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ssagan_tf import saving
+from ssagan_tf.config import preset
+from ssagan_tf.damsm import DAMSM
+from ssagan_tf.data.synthbirds import SynthBirds
+from ssagan_tf.errors import UserError
+from ssagan_tf.evaluation import report
+from ssagan_tf.evaluation.protocols import PROTOCOLS, protocol
+from ssagan_tf.evaluation.report import compare, evaluate, read_report, table
+from ssagan_tf.evaluation.scores import METRICS, Evaluation
+
+COUNT = 160  # more than there are features
+FEATURE_METRICS = ["fid", "kid", "is", "precision_recall", "semantics"]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model, randomize):
+    model = tiny_model(64)
+    for part in (model.generator, model.text_encoder):
+        randomize(part)
+    return model
+
+
+@pytest.fixture(scope="module")
+def birds():
+    return SynthBirds(64, count={"test": COUNT})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def written(model, birds, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    return evaluate(model, birds, FEATURE_METRICS, "synthbirds", COUNT, out, about={"ema_pictures": 500}), out
+
+
+def test_a_report_has_every_score_with_all_that_it_depends_on(written):
+    found, out = written
+    assert set(found["scores"]) == {"fid", "kid", "is", "precision", "recall", "semantics"}
+    for score in found["scores"].values():
+        card = score["card"]
+        assert {"dataset", "split", "count", "captions", "captions_per_picture", "seed", "truncation"} <= set(
+            card["protocol"]
+        )
+        assert {"weights_sha256", "ema_pictures"} <= set(card["model"])
+        assert {"tensorflow", "numpy", "pillow", "ssagan_tf"} <= set(card["versions"])
+    fid = found["scores"]["fid"]["card"]["protocol"]
+    assert {"extractor", "extractor_sha256", "resize", "reference_count", "reference_sha256"} <= set(fid)
+    assert read_report(out / "report.json") == json.loads(json.dumps(found))
+    assert "fid" in (out / "report.txt").read_text()
+
+
+def test_a_second_evaluation_draws_nothing_and_says_the_same(written, model, birds, monkeypatch):
+    found, out = written
+    monkeypatch.setattr(model, "generate_from_embeddings", None)
+    monkeypatch.setattr("ssagan_tf.evaluation.embedding.embed", None)
+    again = evaluate(model, birds, FEATURE_METRICS, "synthbirds", COUNT, out, about={"ema_pictures": 500})
+    assert again == found
+
+
+def test_damaged_features_are_made_again(written, model, birds):
+    found, out = written
+    features = next((out / "features").glob("*/features.npy"))
+    data = bytearray(features.read_bytes())
+    data[-1] ^= 64
+    features.write_bytes(data)
+    again = evaluate(model, birds, ["fid"], "synthbirds", COUNT, out)
+    assert again["scores"]["fid"]["value"] == found["scores"]["fid"]["value"]
+
+
+def test_real_pictures_score_perfectly_and_an_untrained_model_does_not(written, model, birds, tmp_path):
+    perfect = Evaluation(model, birds, protocol("synthbirds"), COUNT, tmp_path)
+    perfect.drawn = list(perfect._real_pictures())
+    scores = {}
+    for name in FEATURE_METRICS:
+        scores |= METRICS[name](perfect)
+    untrained = written[0]["scores"]
+    assert scores["fid"]["value"] < 1e-6 < 1 < untrained["fid"]["value"]
+    assert scores["precision"]["value"] == scores["recall"]["value"] == 1
+    assert scores["semantics"]["value"] >= 0.98 > 0.5 > untrained["semantics"]["value"]
+    assert scores["kid"]["value"] < 0 < untrained["kid"]["value"]  # unbiased: below 0 for one set taken twice
+
+
+def test_r_precision_of_encoders_that_know_nothing_is_chance(model, birds, tmp_path):
+    config = preset("small", "synthbirds")
+    damsm = DAMSM.from_model_config(config.model, model.vocabulary)
+    config.save(tmp_path / "damsm/config.json")
+    model.vocabulary.save(tmp_path / "damsm/vocabulary.txt")
+    saving.write_state(tmp_path / "damsm/damsm.safetensors", damsm.encoder_variables())
+    found = evaluate(model, birds, ["r_precision"], "synthbirds", 500, tmp_path / "out", tmp_path / "damsm")
+    score = found["scores"]["r_precision"]
+    assert score["value"] < 0.05
+    assert score["card"]["protocol"]["mismatched"] == 99
+    assert "damsm_sha256" in score["card"]["protocol"]
+
+
+def test_what_cannot_be_scored_is_told_before_anything_is_drawn(model, birds, tmp_path):
+    with pytest.raises(UserError, match="no such metric.*fdi.*fid, kid"):
+        evaluate(model, birds, ["fdi"], "synthbirds", 4, tmp_path)
+    with pytest.raises(UserError, match="no such protocol"):
+        evaluate(model, birds, ["fid"], "ttru", 4, tmp_path)
+    with pytest.raises(UserError, match="--damsm=DIR"):
+        evaluate(model, birds, ["r_precision"], "synthbirds", 4, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+# --- comparing
+
+
+def _report(path, value=1.0, metric="fid", **card):
+    protocol_card = {"protocol": "ttur", "extractor": "x", "resize": "y", "count": 10, "dataset": "cub"}
+    protocol_card |= {"split": "test", "seed": 0} | card
+    score = {"value": value, "card": {"protocol": protocol_card, "model": {}, "versions": {}}}
+    path.write_text(json.dumps({"scores": {metric: score}}))
+    return path
+
+
+def test_reports_of_one_protocol_stand_side_by_side(tmp_path):
+    shown = compare([_report(tmp_path / "a.json", 12.5), _report(tmp_path / "b.json", 20.25)])
+    assert [line.split() for line in shown.splitlines() if line.startswith("fid ")] == [["fid", "12.5", "20.25"]]
+
+
+def test_reports_of_different_protocols_are_refused_by_the_names_of_what_differs(tmp_path):
+    paths = [_report(tmp_path / "a.json"), _report(tmp_path / "b.json", resize="z", count=20)]
+    with pytest.raises(UserError, match="resize is y there, z here; count is 10 there, 20 here"):
+        compare(paths)
+    with pytest.raises(UserError, match="no score in common"):
+        compare([paths[0], _report(tmp_path / "c.json", metric="kid")])
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"scores": {"fid": {}}}', '{"scores": 3}'])
+def test_what_is_no_report_is_refused(tmp_path, content):
+    path = tmp_path / "report.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match="no report"):
+        compare([path, path])
+
+
+def test_a_table_shows_attributes_and_deviations():
+    card = {"protocol": {"count": 10, "dataset": "synthbirds", "split": "test", "seed": 0}}
+    scores = {
+        "is": {"value": 3.25, "deviation": 0.5, "card": card},
+        "semantics": {"value": 0.5, "attributes": {"crown": [0.25, 8]}, "card": card},
+    }
+    lines = [" ".join(line.split()) for line in table({"run": {"scores": scores}}).splitlines()]
+    assert {"is 3.25 ± 0.5", "semantics 50.0%", "crown 25.0% of 8"} <= set(lines)
+
+
+def test_protocols_name_known_filters():
+    from ssagan_tf.evaluation.resizing import FILTERS
+
+    for known in PROTOCOLS.values():
+        assert {known.resize, known.score_resize or known.resize} <= set(FILTERS)
+
+
+def test_what_draws_is_told_by_its_weights_and_words(model, tiny_model):
+    assert report.weights_sha256(model) == report.weights_sha256(model)
+    other = tiny_model(64)
+    assert report.weights_sha256(other) != report.weights_sha256(model)
+    before = report.weights_sha256(other)
+    bias = next(variable for variable in other.generator.trainable_variables)
+    bias.assign(np.asarray(bias) + 1)
+    assert report.weights_sha256(other) != before
