@@ -199,6 +199,7 @@ assert not {"keras", "tf_keras", "ssagan_tf"} & set(sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_saved_model_cli_runs_every_signature_where_there_is_no_keras_and_no_ssagan_tf(call, exported, tmp_path):
     text, seed, number = 'captions=["a red bird"]', "seed=[7]", "truncation=[1.0]"
     runs = {
