@@ -44,3 +44,12 @@ def test_a_file_gets_a_line_now_and_then(capsys, monkeypatch):
 def test_nothing_is_said_of_nothing_or_where_it_is_not_wanted(capsys, target, shown):
     work(3, target, shown=shown)
     assert capsys.readouterr().out == ""
+
+
+def test_bars_made_in_the_midst_of_other_work_are_hidden(capsys):
+    with progress.hidden(), Bar(1) as bar:
+        bar.step()
+    assert capsys.readouterr().out == ""
+    with Bar(1) as bar:
+        bar.step()
+    assert "1/1" in capsys.readouterr().out
