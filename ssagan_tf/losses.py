@@ -81,7 +81,9 @@ def word_loss(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """DAMSM's word loss (AttnGAN, Xu et al., CVPR 2018, equations 7 to 12; published `words_loss`).
 
-    Every caption attends to every picture: its words' match is high if each word finds regions like it.
+    Every caption attends to every picture: its words' match is high if each word finds regions like it. There is no loop
+    over captions: memory is what this costs, a few tensors of B * B * T * (h * w or D) numbers. At B = 24, T = 18,
+    289 regions and D = 256 the largest has 12 MB, and all that the gradient needs less than 100 MB.
 
     Args:
         regions: (B, h, w, D) of the pictures.
@@ -96,9 +98,13 @@ def word_loss(
         Two scalars: cross-entropy of finding each picture's caption, and each caption's picture.
     """
     regions, words, lengths = at_least_float32(regions), at_least_float32(words), tf.maximum(lengths, 1)
-    attention = word_attention(regions, words, lengths, gamma1)
-    context = tf.einsum("ijhwt,ihwd->ijtd", attention, regions)
-    cosine = _cosine(context, words[None])
+    attention = _unnormalised_attention(regions, words, lengths, gamma1)
+    total = tf.reduce_sum(attention, 1)
+    context = tf.matmul(attention, _flat(regions), transpose_a=True)
+    said = tf.reshape(words, [-1, words.shape[-1]])
+    # The length of a context does not matter for a cosine, so it is divided only where that is cheap.
+    cosine = _cosine(context, said[None], total)
+    cosine = tf.reshape(cosine, [-1, tf.shape(words)[0], tf.shape(words)[1]])
     real_word = tf.sequence_mask(lengths, tf.shape(words)[1])[None]
     per_word = tf.where(real_word, gamma2 * cosine, cosine.dtype.min)
     return _matching_losses(gamma3 * tf.reduce_logsumexp(per_word, -1), class_ids)
@@ -109,11 +115,31 @@ def word_attention(regions: tf.Tensor, words: tf.Tensor, lengths: tf.Tensor, gam
 
     First the words of a caption compete for a region, then the regions for a word. Padding's part means nothing.
     """
-    real_word = tf.sequence_mask(lengths, tf.shape(words)[1])[None, :, None, None, :]
-    similarity = tf.einsum("ihwd,jtd->ijhwt", regions, words)
-    over_words = tf.nn.softmax(tf.where(real_word, similarity, similarity.dtype.min), axis=-1)
-    flat = tf.reshape(over_words, tf.concat([tf.shape(over_words)[:2], [-1, tf.shape(words)[1]]], 0))
-    return tf.reshape(tf.nn.softmax(gamma1 * flat, axis=2), tf.shape(over_words))
+    attention = _unnormalised_attention(regions, words, lengths, gamma1)
+    attention /= tf.reduce_sum(attention, 1, keepdims=True)
+    _, height, width, _ = tf.unstack(tf.shape(regions))
+    captions, length, _ = tf.unstack(tf.shape(words))
+    return tf.transpose(tf.reshape(attention, [-1, height, width, captions, length]), [0, 3, 1, 2, 4])
+
+
+def _unnormalised_attention(regions: tf.Tensor, words: tf.Tensor, lengths: tf.Tensor, gamma1: float) -> tf.Tensor:
+    """(picture B, regions h * w, words of all captions B * T): in this order nothing so large is ever transposed."""
+    captions, length, _ = tf.unstack(tf.shape(words))
+    seen = _flat(regions)
+    pictures, count, size = tf.unstack(tf.shape(seen))
+    # One product for all: (pictures * regions, captions * words).
+    similarity = tf.matmul(tf.reshape(seen, [-1, size]), tf.reshape(words, [-1, size]), transpose_b=True)
+    similarity = tf.reshape(similarity, [-1, captions, length])
+    real_word = tf.sequence_mask(lengths, length)[None]
+    over_words = tf.nn.softmax(tf.where(real_word, similarity, similarity.dtype.min), -1)
+    # What is a share already needs no shift by its largest value; this one makes the sums as large as can be.
+    return tf.reshape(tf.exp(gamma1 * (over_words - 1.0)), [pictures, count, captions * length])
+
+
+def _flat(regions: tf.Tensor) -> tf.Tensor:
+    """(B, h, w, D) -> (B, h * w, D)."""
+    shape = tf.shape(regions)
+    return tf.reshape(regions, [shape[0], shape[1] * shape[2], regions.shape[-1]])
 
 
 def sentence_loss(
@@ -162,10 +188,10 @@ def _sum_of_squares(x: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.square(at_least_float32(x)), axis=list(range(1, x.shape.rank)))
 
 
-def _cosine(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """Cosine over the last axis, which goes; norms' product at least 1e-8, and differentiable at 0."""
-    squares = tf.reduce_sum(a * a, -1) * tf.reduce_sum(b * b, -1)
-    return tf.reduce_sum(a * b, -1) * tf.math.rsqrt(tf.maximum(squares, _SAME**2))
+def _cosine(a: tf.Tensor, b: tf.Tensor, divisor: tf.Tensor | float = 1.0) -> tf.Tensor:
+    """Cosine of a / divisor and b over the last axis, which goes; norms' product at least 1e-8; differentiable at 0."""
+    squares = tf.reduce_sum(a * a, -1) * tf.reduce_sum(b * b, -1) / divisor**2
+    return tf.reduce_sum(a * b, -1) / divisor * tf.math.rsqrt(tf.maximum(squares, _SAME**2))
 
 
 def _matching_losses(scores: tf.Tensor, class_ids: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:

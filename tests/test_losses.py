@@ -1,5 +1,9 @@
 """Losses against closed forms, finite differences, and loops over pictures and captions."""
 
+import pathlib
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -243,6 +247,46 @@ def test_attention_of_each_word_sums_to_one_over_the_picture():
     attention = word_attention(regions, words, lengths)
     assert attention.shape == (5, 5, 3, 4, 6)
     np.testing.assert_allclose(tf.reduce_sum(attention, [2, 3]), np.ones((5, 5, 6)), rtol=1e-9)
+
+
+def traced(batch: int, length: int = 18, side: int = 17, size: int = 256):
+    """The graph of the word loss and its gradients."""
+
+    @tf.function
+    def loss(regions, words, lengths):
+        with tf.GradientTape() as tape:
+            tape.watch([regions, words])
+            total = tf.add_n(word_loss(regions, words, lengths, tf.range(batch)))
+        return total, tape.gradient(total, [regions, words])
+
+    shapes = [batch, side, side, size], [batch, length, size], [batch]
+    specs = [tf.TensorSpec(shape, dtype) for shape, dtype in zip(shapes, ["float32", "float32", "int32"], strict=True)]
+    return loss.get_concrete_function(*specs)
+
+
+def test_the_word_loss_has_no_loop_over_captions_and_its_largest_tensor_is_as_stated():
+    graph = traced(24).graph
+    assert len(graph.get_operations()) == len(traced(12).graph.get_operations())
+    sizes = [output.shape.num_elements() * output.dtype.size for op in graph.get_operations() for output in op.outputs]
+    assert max(sizes) == 4 * 24 * 24 * 18 * 17 * 17 < 12e6
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not pathlib.Path("/proc/self/status").is_file(), reason="needs kilobytes from getrusage, as Linux")
+def test_memory_of_the_published_word_loss_is_as_stated():
+    program = """
+import resource, sys, tensorflow as tf
+sys.path.insert(0, sys.argv[1])
+from test_losses import traced
+function = traced(24)
+arguments = [tf.random.normal(spec.shape) for spec in function.inputs[:2]] + [tf.fill([24], 18)]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+function(*arguments)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+    command = [sys.executable, "-c", program, str(pathlib.Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=pathlib.Path(__file__).parents[1])
+    assert float(done.stdout) < 150, done.stdout
 
 
 CASES = {

@@ -7,12 +7,13 @@ import tensorflow as tf
 
 from ssagan_tf.networks.layers import BatchNorm, at_least_float32, conv, dense, leaky_relu, register
 
-_STRIDE = 8  # pixels of a region's side
+# Of each convolution: its filters in parts of `base_filters`, its size, its stride. Regions come from the last but one.
+_CONVS = ((1, 4, 2), (2, 4, 2), (2, 3, 1), (4, 4, 2), (4, 3, 1), (8, 4, 2))
 
 
 @register
 class CompactImageEncoder(keras.Model):
-    """Four convolutions, in the place of `ImageEncoder`'s Inception.
+    """Six convolutions, in the place of `ImageEncoder`'s Inception.
 
     Args:
         embedding_dim: size D of regions and code, that of the words and sentences that they are compared with.
@@ -23,15 +24,15 @@ class CompactImageEncoder(keras.Model):
     Call: images (B, S, S, 3) in [-1, 1] -> (regions (B, S/8, S/8, D), code (B, D)).
     """
 
-    def __init__(self, embedding_dim: int = 256, image_size: int = 64, base_filters: int = 32, **kwargs):
+    def __init__(self, embedding_dim: int = 256, image_size: int = 64, base_filters: int = 16, **kwargs):
         super().__init__(**kwargs)
         policy = self.dtype_policy
 
         # === Layers ===
-        widths = [3, base_filters, 2 * base_filters, 4 * base_filters, 4 * base_filters]
+        widths = [3, *(base_filters * parts for parts, _, _ in _CONVS)]
         self.convs = [
-            conv(before, after, 4, strides=2, use_bias=False, name=f"conv_{index}", dtype=policy)
-            for index, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True))
+            conv(before, after, size, strides=stride, use_bias=False, name=f"conv_{index}", dtype=policy)
+            for index, (before, after, (_, size, stride)) in enumerate(zip(widths, widths[1:], _CONVS, strict=False))
         ]
         self.norms = [BatchNorm(name=f"norm_{index}", dtype=policy) for index in range(len(self.convs))]
         self.to_regions = conv(widths[-2], embedding_dim, 1, use_bias=False, name="to_regions", dtype=policy)
@@ -44,23 +45,21 @@ class CompactImageEncoder(keras.Model):
         self.build()
 
     def build(self, *_):
-        size, filters = self.image_size, 3
+        filters = 3
         for layer, norm in zip(self.convs, self.norms, strict=True):
-            layer.build((None, size, size, filters))
-            size, filters = size // 2, layer.filters
-            norm.build((None, size, size, filters))
-        self.to_regions.build((None, 2 * size, 2 * size, self.convs[-2].filters))
+            layer.build((None, None, None, filters))
+            filters = layer.filters
+            norm.build((None, None, None, filters))
+        self.to_regions.build((None, None, None, self.convs[-2].filters))
         self.to_code.build((None, filters))
         self.built = True
 
     def call(self, images, training=False):
-        x, regions = images, None
+        x, seen = images, None
         for layer, norm in zip(self.convs, self.norms, strict=True):
-            x = leaky_relu(norm(layer(x), training=training))
-            if x.shape[1] == self.image_size // _STRIDE:
-                regions = self.to_regions(x)
+            seen, x = x, leaky_relu(norm(layer(x), training=training))
         code = self.to_code(tf.reduce_mean(x, [1, 2]))
-        return at_least_float32(regions), at_least_float32(code)
+        return at_least_float32(self.to_regions(seen)), at_least_float32(code)
 
     def get_config(self):
         return {

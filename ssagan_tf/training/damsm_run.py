@@ -46,8 +46,12 @@ Train with them: `python scripts/train.py --dataset={dataset} --damsm={run}`
 Go on:           `python scripts/pretrain_damsm.py --dataset={dataset} --out={run} --resume`
 Watch:           `tensorboard --logdir={run}`
 """
-# COCO's captions are cut to fewer words in pretraining than in training, as published.
-_COCO_WORDS = 15
+# What is otherwise than in the preset of the training after it: COCO's captions are cut to fewer words, as published,
+# and there is time for more and larger iterations.
+_ALONE = {
+    ("published", "coco"): {"max_words": 15},
+    ("small", "synthbirds"): {"pretraining_steps": 2400, "pretraining_batch_size": 48},
+}
 _SHEET_ROWS = 6
 _DRAWS = 10
 
@@ -74,13 +78,14 @@ class Outcome:
 def resolve(
     dataset: str, preset_name: str | None, out: str | os.PathLike | None, resume: bool, **flags
 ) -> tuple[Run, Config]:
-    """As `trainer.resolve_run`, with what the published pretraining does otherwise than the training after it."""
+    """As `trainer.resolve_run`, for a pretraining alone."""
     if out is None and not resume:
         out = f"runs/damsm-{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
     run, config = resolve_run(dataset, preset_name, out, resume, **flags)
-    if not run.begun() and dataset == "coco" and config.model.published:
-        config = config.override(max_words=_COCO_WORDS)
-    return run, config
+    if run.begun():
+        return run, config
+    changes = _ALONE.get(("published" if config.model.published else "small", dataset), {})
+    return run, config.override(**{name: value for name, value in changes.items() if flags.get(name) is None})
 
 
 def summary(outcome: Outcome, config: Config) -> str:
@@ -116,7 +121,7 @@ def pretrain(run: Run, config: Config) -> Outcome:
     encoder = CaptionEncoder(vocabulary, config.model.max_words)
     with devices().scope():
         damsm = DAMSM.from_model_config(config.model, vocabulary, gamma3=config.train.pretraining_gamma3)
-    first_step, steps = begin_pretraining(run, damsm), config.train.pretraining_steps
+    first_step, steps = begin_pretraining(run, damsm, config), config.train.pretraining_steps
     if first_step >= steps:
         raise UserError(f"Nothing is left to do. Received: {run.folder}, {first_step:,} of {steps:,} iterations done.")
     _begin(run, config, vocabulary)
@@ -160,6 +165,8 @@ def evaluate(run: Run, damsm: DAMSM, data: Prepared | Source, config: Config, en
         count = f"{len(judged_by.pictures):,} held-out pictures of the half that did not choose the weights"
         lines = [f"R@1 of 1 + {MISMATCHED}: {score[0]:.1%} +- {score[1]:.1%}, {count} (chance: 1 %)."]
     if judged_by is not None and judged_by.birds:
+        near = retrieval(damsm, encoder, judged_by, _DRAWS, near=True)
+        lines += [f"With captions of birds of the same colours among the mismatched ones: {near.mean:.1%}."]
         lines += ["Attention of the words of a part inside it, and the part's share of the picture:"]
         found = part_attention(damsm, encoder, judged_by)
         lines += [f"  {part:<8}{inside:6.1%} {share:6.1%}" for part, (inside, share) in found.items()]

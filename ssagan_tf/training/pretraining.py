@@ -6,8 +6,11 @@ the names text_encoder/... and image_encoder/...
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import os
 import pathlib
+from collections.abc import Sequence
 
 import keras
 from absl import logging
@@ -17,7 +20,7 @@ from ssagan_tf.config import Config
 from ssagan_tf.damsm import DAMSM
 from ssagan_tf.data.pipeline import training_batches, vocabulary_of
 from ssagan_tf.data.records import Prepared
-from ssagan_tf.data.source import DRAWN, Source
+from ssagan_tf.data.source import DRAWN, Example, Source
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import ImageEncoder
 from ssagan_tf.ssagan import CONFIG_FILE, SSAGAN, VOCABULARY_FILE
@@ -31,6 +34,8 @@ from ssagan_tf.training.schedules import Counting, PretrainingRate
 
 DAMSM_FILE = "damsm.safetensors"
 _DRAWN_EPOCH = 250
+_LARGER_WORDS = 10.0
+_KEPT_BYTES = 2**28  # all of synthbirds at 64 pixels
 # What must be the same in a DAMSM and in the model that takes its encoders.
 _SIZES = ("sentence_dim", "embedding_dim", "image_encoder", "image_size")
 
@@ -128,16 +133,17 @@ def _pretrain(run: Run, model: SSAGAN, data: Prepared | Source, config: Config, 
     damsm = DAMSM(
         model.text_encoder, model.image_encoder, config.model.global_negatives, config.train.pretraining_gamma3
     )
-    first_step = begin_pretraining(run, damsm)
+    first_step = begin_pretraining(run, damsm, config)
     if first_step < steps:
         progress = Pretraining(first_step, steps)
         fit_damsm(run, damsm, data, model.caption_encoder, config, progress, [progress, stop])
 
 
-def begin_pretraining(run: Run, damsm: DAMSM) -> int:
+def begin_pretraining(run: Run, damsm: DAMSM, config: Config) -> int:
     """Compiles; reads the newest state of the run's pretraining, and returns its iteration.
 
-    Where there is none, Inception gets the ImageNet weights that it keeps.
+    Where there is none, Inception gets the ImageNet weights that it keeps, and in a short pretraining words start ten
+    times as large as published: they are told apart in half of the iterations.
 
     Raises:
         UserError: a state that does not fit, or ImageNet weights that cannot be had.
@@ -148,6 +154,9 @@ def begin_pretraining(run: Run, damsm: DAMSM) -> int:
     if found is None:
         if isinstance(damsm.image_encoder, ImageEncoder):
             _take_imagenet_weights(damsm.image_encoder)
+        if config.train.pretraining_schedule != "published":
+            embedding = damsm.text_encoder.embedding.embeddings
+            embedding.assign(_LARGER_WORDS * embedding)
         return 0
     saving.assign_state(damsm.state_variables(), found.state, str(found.folder))
     logging.info("Going on after iteration %d of the pretraining.", found.step)
@@ -188,12 +197,43 @@ def fit_damsm(
     # The devices' shares are equal.
     batch_size = train.pretraining_batch_size
     batch_size += -batch_size % damsm.distribute_strategy.num_replicas_in_sync
-    batches = training_batches(data, encoder, config.override(batch_size=batch_size), first_step)
+    given = _Kept(data) if data.name in DRAWN and not isinstance(data, Prepared) else data
+    batches = training_batches(given, encoder, config.override(batch_size=batch_size), first_step)
     epoch = epoch_of(data, batch_size)
     rate = PretrainingRate(train.pretraining_schedule, train.pretraining_rate, train.pretraining_steps, epoch, progress)
     state = damsm.state_variables()
     checkpoints = Checkpoints(run.pretraining, state, progress, train.checkpoint_every, keep=1)
     fit(damsm, batches, train.pretraining_steps - first_step, [rate, *callbacks, checkpoints])
+
+
+class _Kept:
+    """A source that draws, each picture once, since drawing takes as long as learning from it; and without classes.
+
+    A bird's class is the colour of its breast. Leaving out pairs of one class as negatives, as is published for
+    species, would leave out pairs that differ in all that their captions speak of.
+    """
+
+    def __init__(self, source: Source):
+        self.name = source.name
+        self.examples = functools.cache(lambda split: _KeptExamples(source.examples(split)))
+
+
+class _KeptExamples:
+    def __init__(self, examples: Sequence[Example]):
+        self._examples = examples
+        self._pictures = {}
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index: int) -> Example:
+        example = dataclasses.replace(self._examples[index], class_id=-1)
+        if index not in self._pictures:
+            picture = example.load()
+            if len(self._pictures) * picture.width * picture.height * 3 > _KEPT_BYTES:
+                return dataclasses.replace(example, load=lambda: picture)
+            self._pictures[index] = picture
+        return dataclasses.replace(example, load=lambda: self._pictures[index])
 
 
 def epoch_of(data: Prepared | Source, batch_size: int) -> int:
