@@ -256,6 +256,7 @@ SMALL = Config(
         mask_filters=16,
         sentence_dim=128,
         embedding_dim=64,
+        dropout=0.1,
         text_training="frozen",
         damsm_weight=0.1,
         initial_gate=1.0,

@@ -50,7 +50,7 @@ Watch:           `tensorboard --logdir={run}`
 # and there is time for more and larger iterations.
 _ALONE = {
     ("published", "coco"): {"max_words": 15},
-    ("small", "synthbirds"): {"pretraining_steps": 2400, "pretraining_batch_size": 48},
+    ("small", "synthbirds"): {"pretraining_steps": 1800, "pretraining_batch_size": 64},
 }
 _SHEET_ROWS = 6
 _DRAWS = 10
