@@ -47,7 +47,7 @@ class Scoring(keras.callbacks.Callback):
 
     Scores go to `log.jsonl`, TensorBoard and `scores/step-.../report.json`; the checkpoint with the lowest Frechet
     distance so far to `best/`, its `checkpoint.json` saying which metric and which value. Nothing random in training
-    is meant to be touched.
+    is touched: the same weights come out with it and without.
 
     Args:
         run: the run folder.
