@@ -81,8 +81,8 @@ def word_loss(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """DAMSM's word loss (AttnGAN, Xu et al., CVPR 2018, equations 7 to 12; published `words_loss`).
 
-    Every caption attends to every picture: its words' match is high if each word finds regions like it. There is no loop
-    over captions: memory is what this costs, a few tensors of B * B * T * (h * w or D) numbers. At B = 24, T = 18,
+    Every caption attends to every picture: its words' match is high if each word finds regions like it. There is no
+    loop over captions: memory is what this costs, a few tensors of B * B * T * (h * w or D) numbers. At B = 24, T = 18,
     289 regions and D = 256 the largest has 12 MB, and all that the gradient needs less than 100 MB.
 
     Args:
