@@ -174,7 +174,7 @@ class Served(tf.Module):
 
 
 def _graph(function: Callable, signature: list[tf.TensorSpec]) -> tf.types.experimental.GenericFunction:
-    # There is nothing for autograph to do, and it takes longer than all the rest of an export.
+    # There is no Python in them that depends on a tensor, so nothing for autograph to do.
     return tf.function(function, signature, autograph=False)
 
 
