@@ -75,6 +75,7 @@ class TrainConfig:
         pretraining_rate: its highest learning rate.
         pretraining_schedule: of the rate, "published" or "cosine": see `training.schedules`.
         pretraining_gamma3: sharpness of DAMSM's matching in pretraining.
+        pretraining_word_group: pairs that its word loss tells apart at a time; 0: the whole batch, as published.
         generator_rate, discriminator_rate, encoder_rate: learning rates of the Adams.
         ema_pictures: half-life, in pictures seen, of the generator's moving average; 0: none (published).
         checkpoint_every: iterations between checkpoints.
@@ -94,6 +95,7 @@ class TrainConfig:
     pretraining_rate: float = 2e-3
     pretraining_schedule: str = "published"
     pretraining_gamma3: float = 10.0
+    pretraining_word_group: int = 0
     generator_rate: float = 1e-4
     discriminator_rate: float = 4e-4
     encoder_rate: float = 4e-5
@@ -200,6 +202,7 @@ _LIMITS = {
     "pretraining_batch_size": (1, 65_536),
     "pretraining_rate": (0, 1),
     "pretraining_gamma3": (0, 1000),
+    "pretraining_word_group": (0, 65_536),
     "generator_rate": (0, 1),
     "discriminator_rate": (0, 1),
     "encoder_rate": (0, 1),
@@ -269,6 +272,7 @@ SMALL = Config(
         pretraining_rate=5e-3,
         pretraining_schedule="cosine",
         pretraining_gamma3=20.0,
+        pretraining_word_group=16,
         ema_pictures=500,
         checkpoint_every=100,
         sample_every=100,

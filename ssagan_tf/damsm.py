@@ -30,6 +30,7 @@ class DAMSM(keras.Model):
             so that the step is that of one device with the global batch; else from those of its own replica alone:
             the word loss, whose memory grows with the square of the batch, then stays small.
         gamma3: sharpness of the matching; 10 as published.
+        word_group: pairs that the word loss tells apart at a time; 0, as published: all.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class DAMSM(keras.Model):
         image_encoder: keras.Model,
         global_negatives: bool = True,
         gamma3: float = 10.0,
+        word_group: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -45,6 +47,7 @@ class DAMSM(keras.Model):
         self.image_encoder = image_encoder
         self.global_negatives = global_negatives
         self.gamma3 = gamma3
+        self.word_group = word_group
         self.built = True
 
     @classmethod
@@ -104,7 +107,8 @@ class DAMSM(keras.Model):
                 parts = [distribution.gather(part) for part in parts]
             regions, code, lengths, class_ids, *words, sentence = parts
             words = words[0] if words else None
-            loss = losses.damsm_loss(regions, code, words, sentence, lengths, class_ids, GAMMA1, self.gamma3)
+            parts = regions, code, words, sentence, lengths, class_ids
+            loss = losses.damsm_loss(*parts, GAMMA1, self.gamma3, self.word_group)
             share = loss / distribution.replicas()
         variables = self._variables()
         gradients = tape.gradient(share, variables)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ssagan_tf.losses import (
     damsm_loss,
+    grouped_word_loss,
     hinge_discriminator_loss,
     hinge_generator_loss,
     matching_aware_gradient_penalty,
@@ -247,6 +248,33 @@ def test_attention_of_each_word_sums_to_one_over_the_picture():
     attention = word_attention(regions, words, lengths)
     assert attention.shape == (5, 5, 3, 4, 6)
     np.testing.assert_allclose(tf.reduce_sum(attention, [2, 3]), np.ones((5, 5, 6)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("class_ids", [None, [3, 1, 3, 3, 1]], ids=["no classes", "classes"])
+def test_the_word_loss_of_groups_is_the_mean_of_theirs(class_ids):
+    regions, _, words, _, lengths = embeddings()
+    parts = [slice(0, 2), slice(2, 4), slice(4, 5)]
+    expected = [
+        slow_word_loss(regions[p], words[p], lengths[p], None if class_ids is None else class_ids[p], 4.0, 5.0, 2.0)
+        for p in parts
+    ]
+    ids = None if class_ids is None else tf.constant(class_ids)
+    found = grouped_word_loss(regions, words, tf.constant(lengths), ids, 2, 4.0, 2.0)
+    np.testing.assert_allclose(found, np.mean(expected, 0), rtol=1e-9, atol=1e-12)
+
+
+def test_groups_teach_as_their_losses_one_by_one_do():
+    regions, code, words, sentence, lengths = map(tf.constant, embeddings())
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([regions, words])
+        grouped = damsm_loss(regions, code, words, sentence, lengths, None, word_group=3)
+        parts = [word_loss(regions[p], words[p], lengths[p]) for p in (slice(0, 3), slice(3, 5))]
+        single = tf.add_n([loss for part in parts for loss in part]) / 2 + tf.add_n(sentence_loss(code, sentence))
+    np.testing.assert_allclose(grouped, single, rtol=1e-9)
+    for one, other in zip(
+        tape.gradient(grouped, [regions, words]), tape.gradient(single, [regions, words]), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-12)
 
 
 def traced(batch: int, length: int = 18, side: int = 17, size: int = 256):

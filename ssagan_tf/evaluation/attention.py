@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -53,11 +54,25 @@ def attention_of(damsm: DAMSM, ids: np.ndarray, images: np.ndarray) -> np.ndarra
     return np.moveaxis(np.stack(found), -1, 1)
 
 
-def part_attention(damsm: DAMSM, encoder: CaptionEncoder, held: HeldOut) -> dict[str, tuple[float, float]]:
-    """How much of their attention the words for a part of a drawn bird, colour and part alike, give to that part.
+class Share(NamedTuple):
+    """How much of their attention words give to what they name, means over all of them.
 
-    The ground truth is the part's mask, brought to the size of a region. Attention that knows nothing gives a part its
-    share of the picture's area; the published softmax cannot give it all: a region gets at most e^4 = 55 times another.
+    Attributes:
+        colours: of the words for a part's colour.
+        nouns: of the words for the part itself.
+        area: the part's share of the picture, which attention that knows nothing would give it.
+    """
+
+    colours: float
+    nouns: float
+    area: float
+
+
+def part_attention(damsm: DAMSM, encoder: CaptionEncoder, held: HeldOut) -> dict[str, Share]:
+    """How much of their attention the words for a part of a drawn bird give to that part.
+
+    The ground truth is the part's mask, brought to the size of a region. The published softmax cannot give a part all:
+    a region gets at most e^4 = 55 times what another gets.
 
     Args:
         damsm: with word features.
@@ -65,25 +80,25 @@ def part_attention(damsm: DAMSM, encoder: CaptionEncoder, held: HeldOut) -> dict
         held: drawn birds; one caption of each is read.
 
     Returns:
-        Of each part, and of "all": (mean share of attention inside the part, mean share of area), over all its words.
+        Of each part that captions name with its colour, and of "all".
 
     Raises:
         UserError: no drawn birds, or no caption names a part.
     """
     captions = [texts[index % len(texts)] for index, texts in enumerate(held.captions)]
     ids = encoder(tf.constant([caption.text for caption in captions]))[0].numpy()
-    shares = collections.defaultdict(list)
+    found = collections.defaultdict(list)
     for bird, caption, attention in zip(held.birds, captions, attention_of(damsm, ids, held.pictures), strict=True):
         masks = part_masks(bird, held.pictures.shape[1])
-        for part, places in words_of_parts(caption, bird).items():
+        for part, (colour, noun) in words_of_parts(caption, bird).items():
             cover = _by_region(masks[part], attention.shape[-1])
-            for place in places:
-                if place < ids.shape[1]:
-                    shares[part].append((float((attention[place] * cover).sum()), float(cover.mean())))
-    if not shares:
+            if max(colour, noun) < ids.shape[1]:  # else it was cut off
+                found[part].append([(attention[place] * cover).sum() for place in (colour, noun)] + [cover.mean()])
+    if not found:
         raise UserError("No caption names a part of a drawn bird. Received: other pictures. Use synthbirds.")
+    shares = {part: found[part] for part in PLUMAGE if found[part]}
     shares["all"] = [share for each in shares.values() for share in each]
-    return {part: tuple(np.mean(shares[part], 0).tolist()) for part in (*PLUMAGE, "all") if shares[part]}
+    return {part: Share(*np.mean(each, 0).tolist()) for part, each in shares.items()}
 
 
 def words_of_parts(caption: Caption, bird: Bird) -> dict[str, tuple[int, int]]:

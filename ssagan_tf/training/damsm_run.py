@@ -28,12 +28,19 @@ from ssagan_tf.data.source import Source
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.attention import attention_sheet, part_attention
 from ssagan_tf.evaluation.held_out import HeldOut, held_out, retrieval
-from ssagan_tf.evaluation.retrieval import MISMATCHED
+from ssagan_tf.evaluation.retrieval import MISMATCHED, Precision
 from ssagan_tf.pictures import save_png
 from ssagan_tf.text.captions import CaptionEncoder
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training.callbacks import Progress, StopGently
-from ssagan_tf.training.pretraining import DAMSM_FILE, begin_pretraining, epoch_of, fit_damsm, vocabulary_for
+from ssagan_tf.training.pretraining import (
+    DAMSM_FILE,
+    begin_pretraining,
+    epoch_of,
+    fit_damsm,
+    pretraining_options,
+    vocabulary_for,
+)
 from ssagan_tf.training.run import Run
 from ssagan_tf.training.trainer import devices, open_data, resolve_run
 
@@ -50,7 +57,7 @@ Watch:           `tensorboard --logdir={run}`
 # and there is time for more and larger iterations.
 _ALONE = {
     ("published", "coco"): {"max_words": 15},
-    ("small", "synthbirds"): {"pretraining_steps": 1800, "pretraining_batch_size": 64},
+    ("small", "synthbirds"): {"pretraining_steps": 3600, "pretraining_batch_size": 64, "pretraining_rate": 8e-3},
 }
 _SHEET_ROWS = 6
 _DRAWS = 10
@@ -120,7 +127,7 @@ def pretrain(run: Run, config: Config) -> Outcome:
     vocabulary = run.vocabulary() if run.begun() else vocabulary_for(data, config)
     encoder = CaptionEncoder(vocabulary, config.model.max_words)
     with devices().scope():
-        damsm = DAMSM.from_model_config(config.model, vocabulary, gamma3=config.train.pretraining_gamma3)
+        damsm = DAMSM.from_model_config(config.model, vocabulary, **pretraining_options(config))
     first_step, steps = begin_pretraining(run, damsm, config), config.train.pretraining_steps
     if first_step >= steps:
         raise UserError(f"Nothing is left to do. Received: {run.folder}, {first_step:,} of {steps:,} iterations done.")
@@ -162,18 +169,20 @@ def evaluate(run: Run, damsm: DAMSM, data: Prepared | Source, config: Config, en
     score = _retrieval(damsm, encoder, judged_by, _DRAWS)
     lines = ["There are too few held-out captions to score retrieval."]
     if score is not None:
-        count = f"{len(judged_by.pictures):,} held-out pictures of the half that did not choose the weights"
-        lines = [f"R@1 of 1 + {MISMATCHED}: {score[0]:.1%} +- {score[1]:.1%}, {count} (chance: 1 %)."]
-    if judged_by is not None and judged_by.birds:
         near = retrieval(damsm, encoder, judged_by, _DRAWS, near=True)
-        lines += [f"With captions of birds of the same colours among the mismatched ones: {near.mean:.1%}."]
-        lines += ["Attention of the words of a part inside it, and the part's share of the picture:"]
+        lines = [
+            f"R@1 of 1 + {MISMATCHED} of other classes: {score.mean:.1%} +- {score.deviation:.1%}, of any class: "
+            f"{near.mean:.1%} +- {near.deviation:.1%} (chance: 1 %; {len(judged_by.pictures):,} held-out pictures of "
+            "the half that did not choose the weights)."
+        ]
+    if judged_by is not None and judged_by.birds:
+        lines += ["Attention inside a part: of the words for its colour, for itself; and its share of the area:"]
         found = part_attention(damsm, encoder, judged_by)
-        lines += [f"  {part:<8}{inside:6.1%} {share:6.1%}" for part, (inside, share) in found.items()]
+        lines += [f"  {part:<8}{s.colours:6.1%} {s.nouns:6.1%} {s.area:6.1%}" for part, s in found.items()]
     return "\n".join(lines)
 
 
-def _retrieval(damsm: DAMSM, encoder: CaptionEncoder, held: HeldOut | None, draws: int) -> tuple[float, float] | None:
+def _retrieval(damsm: DAMSM, encoder: CaptionEncoder, held: HeldOut | None, draws: int) -> Precision | None:
     if held is None or not held.enough(MISMATCHED):
         return None
     return retrieval(damsm, encoder, held, draws)
@@ -231,15 +240,15 @@ class Validation(keras.callbacks.Callback):
         score = _retrieval(self._damsm, self._encoder, self._held, draws=1)
         notes = {"step": str(step)}
         if score is not None:
-            self._run.log({"step": step, "retrieval": score[0]})
+            self._run.log({"step": step, "retrieval": score.mean})
             with self._writer.as_default(step):
-                tf.summary.scalar("retrieval", score[0])
+                tf.summary.scalar("retrieval", score.mean)
             self._writer.flush()
-            if score[0] < self._best:
+            if score.mean < self._best:
                 return
-            self._best = score[0]
-            notes["retrieval"] = repr(score[0])
-            logging.info("Iteration %d: R@1 of 1 + %d is %.1f %%.", step, MISMATCHED, 100 * score[0])
+            self._best = score.mean
+            notes["retrieval"] = repr(score.mean)
+            logging.info("Iteration %d: R@1 of 1 + %d is %.1f %%.", step, MISMATCHED, 100 * score.mean)
         saving.write_state(self._run.folder / DAMSM_FILE, self._damsm.encoder_variables(), notes)
         if self._held is not None:
             sheet = attention_sheet(self._damsm, self._encoder, self._vocabulary, self._held, _SHEET_ROWS)

@@ -130,13 +130,17 @@ def provide_encoders(run: Run, model: SSAGAN, data: Prepared | Source, config: C
 def _pretrain(run: Run, model: SSAGAN, data: Prepared | Source, config: Config, stop: StopGently) -> None:
     steps = config.train.pretraining_steps
     logging.info("First the text encoder learns which captions fit which pictures (DAMSM): %d iterations.", steps)
-    damsm = DAMSM(
-        model.text_encoder, model.image_encoder, config.model.global_negatives, config.train.pretraining_gamma3
-    )
+    options = pretraining_options(config)
+    damsm = DAMSM(model.text_encoder, model.image_encoder, config.model.global_negatives, **options)
     first_step = begin_pretraining(run, damsm, config)
     if first_step < steps:
         progress = Pretraining(first_step, steps)
         fit_damsm(run, damsm, data, model.caption_encoder, config, progress, [progress, stop])
+
+
+def pretraining_options(config: Config) -> dict:
+    """What the configuration says of DAMSM's loss in pretraining, as arguments of `DAMSM`."""
+    return {"gamma3": config.train.pretraining_gamma3, "word_group": config.train.pretraining_word_group}
 
 
 def begin_pretraining(run: Run, damsm: DAMSM, config: Config) -> int:
