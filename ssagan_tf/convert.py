@@ -1,8 +1,9 @@
 """Published weights into our networks and back.
 
 A published state maps the names of the PyTorch code's `state_dict` to arrays in PyTorch's layout. Values are copied,
-never computed with, so a way there and back gives the same bytes. Counters of batch norms (`num_batches_tracked`) are
-int64 and have a place of their own in our batch norms, which count on as the published ones do.
+never computed with, so a way there and back gives the same bytes if the network is of the state's own type. Counters of
+batch norms (`num_batches_tracked`) are int64 and have a place of their own in our batch norms, which count on as the
+published ones do.
 """
 
 from __future__ import annotations
@@ -147,7 +148,9 @@ def _differences(name: str, place: Place, value: np.ndarray) -> list[str]:
     if value.shape != place.shape:
         return [f"{name} is {value.shape}, not {place.shape}"]
     kinds = "f" if place.variable.dtype.startswith("float") else "iu"
-    return [] if value.dtype.kind in kinds else [f"{name} is of type {value.dtype}"]
+    if value.dtype.kind not in kinds:
+        return [f"{name} is of type {value.dtype}"]
+    return [] if np.isfinite(value).all() else [f"{name} is not finite"]
 
 
 # === Published names ===

@@ -276,7 +276,8 @@ def _written(out: str | os.PathLike, part: str, file_format: str) -> dict[str, n
 
 
 def _row(part: str, before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -> Row:
-    differences = [np.max(np.abs(after[name] - value.astype(after[name].dtype))) for name, value in before.items()]
+    # In the wider type, so that what a narrower one lost is seen.
+    differences = [np.max(np.abs(np.subtract(after[name], value, dtype=np.float64))) for name, value in before.items()]
     difference = float(max(differences))
     return Row(part, len(before), parameters(before), difference)
 

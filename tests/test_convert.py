@@ -240,6 +240,15 @@ def test_a_state_of_another_network_is_refused_with_every_difference_named():
     assert all(f"{name} is not known" in message for name in set(given) - set(convert.places(wanted)))
 
 
+def test_weights_that_are_not_finite_are_refused():
+    network = _small("generator")
+    state = _state(network)
+    name = next(name for name, value in state.items() if value.dtype.kind == "f")
+    state[name] = np.full_like(state[name], np.nan)
+    with pytest.raises(UserError, match=f"{name} is not finite"):
+        convert.load_generator(network, state)
+
+
 def test_no_weights_at_all_are_refused():
     with pytest.raises(UserError, match="is missing"):
         convert.load_text_encoder(_small("text_encoder"), {})
