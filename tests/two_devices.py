@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssagan_tf import DAMSM, SSAGAN
+from ssagan_tf.losses import damsm_loss
 from ssagan_tf.networks import Discriminator, Generator, TextEncoder
 
 BATCH, STEPS = 4, 3
@@ -47,15 +48,39 @@ def train(strategy, **options):
     return told, [(v.path, v.numpy()) for part in parts for v in part.variables if "seed" not in v.path]
 
 
-def pretrain(strategy):
+def encoders(**options):
     keras.utils.set_random_seed(1)
+    return DAMSM(TextEncoder(7, 6, 0.0, 5, name="t"), Colours(), **options)
+
+
+def pretrain(strategy):
     with strategy.scope():
-        damsm = DAMSM(TextEncoder(7, 6, 0.0, 5, name="t"), Colours())
+        damsm = encoders()
         for variable in damsm.text_encoder.trainable_variables:
             variable.assign(30.0 * variable)  # so that its gradients are clipped
         damsm.compile(keras.optimizers.SGD(0.05))
     history = damsm.fit(tf.data.Dataset.from_tensors(batch).repeat(), steps_per_epoch=STEPS, verbose=0, shuffle=False)
     return [{"loss": history.history["damsm_loss"][-1]}], [(v.path, v.numpy()) for v in damsm.trainable_variables]
+
+
+def pretrained_by_replica_is_the_mean_of_the_replicas(two_devices):
+    with two_devices.scope():
+        damsm = encoders(global_negatives=False)
+        damsm.compile(keras.optimizers.SGD(0.05))
+    data = tf.data.Dataset.from_tensors(batch)
+    found = damsm.fit(data, verbose=0, shuffle=False).history["damsm_loss"][0]
+    damsm = encoders()
+    halves = [{name: value[part] for name, value in batch.items()} for part in (slice(2), slice(2, 4))]
+    losses = [
+        damsm_loss(
+            *damsm(half["image"], half["caption"]),
+            np.count_nonzero(half["caption"], -1),
+            tf.constant(half["class_id"]),
+            gamma1=4.0,
+        )
+        for half in halves
+    ]
+    np.testing.assert_allclose(found, np.mean(losses), rtol=1e-4)
 
 
 def by_replica_is_another_loss(two_devices):
@@ -84,4 +109,5 @@ if __name__ == "__main__":
     compare(train, two_devices)
     compare(pretrain, two_devices)
     by_replica_is_another_loss(two_devices)
+    pretrained_by_replica_is_the_mean_of_the_replicas(two_devices)
     print("EQUAL")
