@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ssagan_tf import files
+from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.features import Extractor, embed
 from ssagan_tf.progress import Bar
 
@@ -105,5 +106,7 @@ def _write(
             done += len(batch[0])
             for _ in batch[0]:
                 bar.step()
+    if done != count:
+        raise UserError(f"Pictures are missing. Received: {done:,} of {count:,}. Remove the folder and start anew.")
     for array in arrays.values():
         array.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
@@ -178,16 +179,22 @@ def _saved_model(name: str, folder: pathlib.Path) -> Extractor:
         raise UserError(
             f"The SavedModel cannot be called. Received: {folder}. Give one that is callable or has 'serving_default'."
         )
+    inputs = [] if signature is None else list(signature.structured_input_signature[1])
+    if not callable(loaded) and len(inputs) != 1:
+        raise UserError(
+            f"The SavedModel takes other things than pictures. Received: {folder} with inputs {', '.join(inputs)}. "
+            "Give one with a single input."
+        )
     size = _input_size(signature)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3])])
+    # Without autograph an error in here arrives as it is.
+    @functools.partial(tf.function, input_signature=[tf.TensorSpec([None, size, size, 3])], autograph=False)
     def call(images):
         images = (images - 128.0) / 128.0
-        if callable(loaded):
-            return _features_and_logits(loaded(images), folder)
-        (name,) = signature.structured_input_signature[1]  # signatures take their input by its name
-        return _features_and_logits(signature(**{name: images}), folder)
+        found = loaded(images) if callable(loaded) else signature(**{inputs[0]: images})
+        return _features_and_logits(found, folder)
 
+    call.get_concrete_function()  # so that what does not fit is told before any picture is drawn
     return Extractor(name, _folder_sha256(folder), size, "(x - 128) / 128", call)
 
 

@@ -91,7 +91,7 @@ def real_pictures(data: Prepared | Source, split: str, size: int) -> Iterator[np
     """
     waiting = []
     for picture in _pictures(data, split, size):
-        waiting.append(_central(picture, size, data.name))
+        waiting.append(_central(picture, size))
         if len(waiting) == _TOGETHER:
             yield np.stack(waiting)
             waiting = []
@@ -102,6 +102,11 @@ def real_pictures(data: Prepared | Source, split: str, size: int) -> Iterator[np
 def _pictures(data: Prepared | Source, split: str, size: int) -> Iterator[np.ndarray]:
     target = working_size(data.name, size)
     if isinstance(data, Prepared):
+        if data.image_size < size:
+            raise UserError(
+                f"The real pictures are smaller than the model's. Received: {data.name} prepared at {data.image_size} "
+                f"pixels, not {size}. Prepare it with --image_size={size}."
+            )
         for record in tf.data.TFRecordDataset(data.files(split)):
             png = tf.io.parse_single_example(record, features())[IMAGE]
             picture = Image.fromarray(tf.io.decode_png(png, channels=3).numpy())
@@ -111,11 +116,6 @@ def _pictures(data: Prepared | Source, split: str, size: int) -> Iterator[np.nda
             yield np.asarray(resize_short_side(example.load(), target))
 
 
-def _central(picture: np.ndarray, size: int, name: str) -> np.ndarray:
+def _central(picture: np.ndarray, size: int) -> np.ndarray:
     top, left = ((side - size) // 2 for side in picture.shape[:2])
-    if top < 0 or left < 0:
-        raise UserError(
-            f"A real picture is smaller than the model's. Received: {name} with {picture.shape[1]} x "
-            f"{picture.shape[0]} pixels, not {size}. Prepare the data at --image_size={size}."
-        )
     return picture[top : top + size, left : left + size]

@@ -76,7 +76,9 @@ class Scoring(keras.callbacks.Callback):
         self._drawn_by = TextToImage(average or model.generator, model.text_encoder, model.vocabulary, model.max_words)
         self._writer = tf.summary.create_file_writer(str(run.tensorboard))
         found = checkpoint.newest(run.best)
-        self._best = None if found is None else float(found.note["value"])
+        # The distance of fewer pictures is larger: values of another count are not to be compared with.
+        comparable = found is not None and found.note.get("count") == config.score_count
+        self._best = float(found.note["value"]) if comparable else None
 
     def on_train_batch_end(self, batch, logs=None):
         if self._progress.step % self._config.score_every == 0:
@@ -99,7 +101,7 @@ class Scoring(keras.callbacks.Callback):
                 named_protocol,
                 self._config.score_count,
                 out,
-                about={"path": str(self._run.folder), "step": step},
+                about={"path": str(self._run.folder), "step": step, "ema_pictures": self._config.ema_pictures},
             )
         for name in _NOT_KEPT:
             shutil.rmtree(out / name, ignore_errors=True)
@@ -114,7 +116,8 @@ class Scoring(keras.callbacks.Callback):
         return values
 
     def _keep(self, step: int, value: float) -> None:
-        checkpoint.save(self._run.best, step, self._variables, keep=1, note={"metric": BEST_BY, "value": value})
+        note = {"metric": BEST_BY, "value": value, "count": self._config.score_count}
+        checkpoint.save(self._run.best, step, self._variables, keep=1, note=note)
         # One of a later iteration can be there if the run went back to an earlier checkpoint.
         for other in self._run.best.glob("step-*"):
             if other.name != f"step-{step:08d}":

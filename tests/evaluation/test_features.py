@@ -34,7 +34,12 @@ class _Means(tf.Module):
         return found if isinstance(found, dict) else {"features": found}
 
     def results(self, means):
-        return {"both": {"pool_3": means, "logits": -means[:, 0, 0]}, "pair": (means, -means), "one": means}[self.shape]
+        return {
+            "unnamed": {"a": means, "b": means},
+            "both": {"pool_3": means, "logits": -means[:, 0, 0]},
+            "pair": (means, -means),
+            "one": means,
+        }[self.shape]
 
 
 def _saved(folder, shape="both", signature=True):
@@ -137,3 +142,8 @@ def test_what_is_no_extractor_is_refused(tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"broken")
     with pytest.raises(UserError, match="cannot be read"):
         open_extractor(str(tmp_path))
+
+
+def test_a_saved_model_whose_results_have_no_known_name_is_refused_when_it_is_opened(tmp_path):
+    with pytest.raises(UserError, match="gives no features. Received: .* with a, b"):
+        open_extractor(_saved(tmp_path, "unnamed"))

@@ -36,8 +36,8 @@ def model(tiny_model):
     return made
 
 
-def scoring(run, model, step):
-    config = types.SimpleNamespace(batch_size=4, score_every=2, score_count=6)
+def scoring(run, model, step, count=6):
+    config = types.SimpleNamespace(batch_size=4, score_every=2, score_count=count, ema_pictures=0)
     return Scoring(run, model, SOURCE, types.SimpleNamespace(step=step), config, None)
 
 
@@ -71,6 +71,14 @@ def test_the_checkpoint_with_the_lowest_distance_is_kept(run, model, monkeypatch
     again._progress.step = 2
     again.score()
     assert best(run) == (2, "fid", 2.0)
+
+
+def test_a_value_of_another_count_is_not_the_one_to_beat(run, model, monkeypatch):
+    fids = iter([2.0, 3.0])  # of more pictures, the larger one may be the better
+    monkeypatch.setattr(metric_callback, "evaluate", lambda *args, **more: report(next(fids)))
+    scoring(run, model, 2).score()
+    scoring(run, model, 4, count=60).score()
+    assert best(run) == (4, "fid", 3.0)
 
 
 def test_scores_are_in_tensorboard(run, model, monkeypatch):
