@@ -7,9 +7,10 @@ r"""Scores a model's pictures, and says with each score all that it depends on.
 
 Draws --count pictures of the test captions into OUT/pictures, scores them and writes OUT/report.json and
 OUT/report.txt. Stopped, it goes on where it was with the same command. Metrics: fid (Frechet distance), kid (kernel
-distance), is (Inception Score), precision_recall, r_precision (needs --damsm) and semantics (synthbirds: whether
-pictures show what their captions name). Protocols fix the network and the filter behind the first four:
-ttur, clean, published, keras, and synthbirds, the default for that data. See docs/evaluation.md.
+distance), is (Inception Score), precision_recall, r_precision (needs --damsm), semantics (synthbirds: whether
+pictures show what their captions name), masks (whether they find what the text changes) and clip (whether pictures fit
+their captions; needs the extra [clip]). Protocols fix the network and the filter behind the first four: ttur, clean,
+published, keras, and synthbirds, the default for that data. See docs/evaluation.md.
 """
 
 from absl import app, flags
@@ -18,8 +19,14 @@ from ssagan_tf import cli
 from ssagan_tf.data import DATASETS
 
 _MODEL = flags.DEFINE_string("model", None, "Run folder or model folder.")
+_BEST = flags.DEFINE_bool("best", False, "Of a run: its best checkpoint, not its newest; see train.py --score_every.")
 _OUT = flags.DEFINE_string("out", None, "Folder of the report and the pictures; one for each model.")
-_METRICS = flags.DEFINE_list("metrics", ["fid", "kid"], "What to score, with commas. [default: fid,kid]")
+_METRICS = flags.DEFINE_list(
+    "metrics",
+    ["fid", "kid"],
+    "What to score, with commas, of: fid, kid, is, precision_recall, r_precision, semantics, masks, clip. "
+    "[default: fid,kid]",
+)
 _DATASET = flags.DEFINE_enum("dataset", "synthbirds", DATASETS, "Data whose test split is the reference.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Its folder, prepared or raw; not needed for synthbirds.")
 _PROTOCOL = flags.DEFINE_string("protocol", None, "Named protocol. [default: synthbirds for that data, else ttur]")
@@ -28,6 +35,9 @@ _EXTRACTOR = flags.DEFINE_string(
 )
 _COUNT = flags.DEFINE_integer("count", 30_000, "Pictures to draw.", lower_bound=2)
 _DAMSM = flags.DEFINE_string("damsm", None, "Folder of pretrain_damsm.py, for r_precision.")
+_CLIP = flags.DEFINE_string(
+    "clip", None, "CLIP of KerasHub, for clip: a preset or its folder. [default: clip_vit_base_patch32]"
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the first picture; the next have seed + 1, ...")
 _TRUNCATION = flags.DEFINE_float("truncation", None, "Factor on the noise.", lower_bound=0)
 _COMPARE = flags.DEFINE_list("compare", [], "Reports to set side by side, with a comma; nothing is drawn.")
@@ -43,7 +53,7 @@ def main(_) -> None:
     from ssagan_tf.evaluation import report
     from ssagan_tf.training.run import load_model
 
-    model = load_model(_MODEL.value)
+    model = load_model(_MODEL.value, _BEST.value)
     data = report.open_data(_DATASET.value, _DATA_DIR.value, model.generator.image_size)
     report.evaluate(
         model,
@@ -56,7 +66,8 @@ def main(_) -> None:
         seed=_SEED.value,
         truncation=_TRUNCATION.value,
         extractor=_EXTRACTOR.value,
-        about=report.about(_MODEL.value),
+        clip=_CLIP.value,
+        about=report.about(_MODEL.value) | {"best": _BEST.value},
     )
     cli.say(report.table_of(_OUT.value))
     cli.say(f"Wrote {_OUT.value}/report.json")

@@ -20,6 +20,7 @@ from ssagan_tf.data import open_source
 from ssagan_tf.data.records import Prepared, is_prepared, open_prepared
 from ssagan_tf.data.source import Source
 from ssagan_tf.errors import UserError
+from ssagan_tf.evaluation.clip import open_clip
 from ssagan_tf.evaluation.generate import weights_sha256
 from ssagan_tf.evaluation.protocols import protocol as named_protocol
 from ssagan_tf.evaluation.scores import METRICS, Evaluation
@@ -29,6 +30,7 @@ from ssagan_tf.text_to_image import TextToImage
 REPORT, TABLE = "report.json", "report.txt"
 _LARGEST = 2**24  # bytes of a report
 _FRACTIONS = ("precision", "recall", "r_precision", "semantics")
+_SAID = ("protocol", "extractor", "resize", "splits", "clip")  # below the table
 
 
 def evaluate(
@@ -43,6 +45,7 @@ def evaluate(
     seed: int = 0,
     truncation: float | None = None,
     extractor: str | None = None,
+    clip: str | None = None,
     about: dict | None = None,
 ) -> dict:
     """Draws `count` pictures of the test captions, scores them and writes the report; resumable.
@@ -58,6 +61,7 @@ def evaluate(
         seed: of the first picture.
         truncation: factor on the noise.
         extractor: in place of the protocol's own; see `features.open_extractor`.
+        clip: model of the CLIP score; see `clip.open_clip`.
         about: what else is known of the model, such as its path and whether its weights are averaged.
 
     Returns:
@@ -69,7 +73,9 @@ def evaluate(
         UserError: no such metric or protocol, something they need is missing, or the folder holds other pictures.
     """
     _check(metrics, data, damsm)
-    evaluation = Evaluation(model, data, named_protocol(protocol, extractor), count, out, damsm, seed, truncation)
+    how = named_protocol(protocol, extractor)
+    seer = open_clip(clip) if "clip" in metrics else None  # if it is missing, that is told before anything is drawn
+    evaluation = Evaluation(model, data, how, count, out, damsm, seed, truncation, seer)
     scores = {}
     for name in metrics:
         scores |= METRICS[name](evaluation)
@@ -219,7 +225,7 @@ def _footnotes(reports: dict[str, dict]) -> list[str]:
     names: dict[str, list[str]] = {}
     for name, score in next(iter(reports.values()))["scores"].items():
         card = score["card"]["protocol"]
-        said = [f"{field} {card[field]}" for field in ("protocol", "extractor", "resize", "splits") if field in card]
+        said = [f"{field} {card[field]}" for field in _SAID if field in card]
         said.append(f"{card['count']:,} pictures of {card['split']} captions of {card['dataset']}")
         if "reference_count" in card:
             said.append(f"against {card['reference_count']:,} real ones")

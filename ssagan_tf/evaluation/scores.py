@@ -17,6 +17,8 @@ from ssagan_tf.data.source import Source
 from ssagan_tf.data.synthbirds import Caption
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation import retrieval, statistics
+from ssagan_tf.evaluation.clip import Clip, clip
+from ssagan_tf.evaluation.codes import codes
 from ssagan_tf.evaluation.embedding import Embedded, embedded
 from ssagan_tf.evaluation.features import Extractor, open_extractor
 from ssagan_tf.evaluation.generate import CAPTION_RULE, DrawnPictures, choose_captions, draw_pictures, weights_sha256
@@ -28,7 +30,6 @@ from ssagan_tf.text_to_image import TextToImage
 
 SPLIT = "test"
 _DRAWS = 10  # of mismatched captions for each picture
-_BATCH = 50  # pictures that DAMSM reads at a time, always so many
 
 
 def cache_folder() -> pathlib.Path:
@@ -48,6 +49,7 @@ class Evaluation:
         damsm: folder of `pretrain_damsm.py`, for "r_precision".
         seed: of the first picture; that of picture i is seed + i.
         truncation: factor on the noise.
+        clip: for "clip".
 
     Raises:
         UserError: the data set has no test split, or there is nothing to draw.
@@ -63,6 +65,7 @@ class Evaluation:
         damsm: str | os.PathLike | None = None,
         seed: int = 0,
         truncation: float | None = None,
+        clip: Clip | None = None,
     ):
         self.model = model
         self.data = data
@@ -72,6 +75,7 @@ class Evaluation:
         self.damsm = damsm
         self.seed = seed
         self.truncation = truncation
+        self.clip = clip
         self.image_size = model.generator.image_size
         self.real: list[Described] = described(data, SPLIT)
         self._chosen = choose_captions([known.captions for known in self.real], count)
@@ -201,8 +205,8 @@ def _r_precision(evaluation: Evaluation) -> Scores:
             f"The encoders read pictures of another size. Received: {folder} for {config.model.image_size} pixels, "
             f"and a model of {evaluation.image_size}. Use a DAMSM of the same size."
         )
-    encode = _codes(damsm, vocabulary, config.model.max_words)
-    pictures, captions = encode(evaluation.drawn, [caption.text for caption in evaluation.captions])
+    read = _reader(damsm, vocabulary, config.model.max_words)
+    pictures, captions = codes(read, evaluation.drawn, [caption.text for caption in evaluation.captions])
     matches = matching(evaluation.owners, list(zip(evaluation.owners, evaluation.captions, strict=True)), near=False)
     precision = retrieval.retrieval_precision(
         pictures, captions, np.arange(evaluation.count), matches, _DRAWS, seed=evaluation.seed
@@ -211,8 +215,8 @@ def _r_precision(evaluation: Evaluation) -> Scores:
     return {"r_precision": {"value": precision.mean, "deviation": precision.deviation, "card": card}}
 
 
-def _codes(damsm, vocabulary, max_words) -> Callable:
-    """Function of (arrays of pictures, captions) -> codes of both, (N, D) each."""
+def _reader(damsm, vocabulary, max_words) -> Callable:
+    """Function of (uint8 pictures, captions) -> codes of both, (B, D) each."""
     to_ids = CaptionEncoder(vocabulary, max_words)
 
     @tf.function(reduce_retracing=True)
@@ -221,21 +225,10 @@ def _codes(damsm, vocabulary, max_words) -> Callable:
         _, sentence = damsm.text_encoder(to_ids(texts)[0], training=False)
         return code, sentence
 
-    def encode(pictures, captions):
-        codes, sentences, done = [], [], 0
-        for part in pictures:
-            for first in range(0, len(part), _BATCH):
-                images = part[first : first + _BATCH]
-                texts = [text.encode(errors="replace") for text in captions[done : done + len(images)]]
-                spare = _BATCH - len(images)  # always whole batches, so that company changes nothing
-                filled = np.pad(images, [(0, spare), (0, 0), (0, 0), (0, 0)])
-                code, sentence = both(tf.constant(filled), tf.constant(texts + [texts[-1]] * spare))
-                codes.append(code.numpy()[: len(images)])
-                sentences.append(sentence.numpy()[: len(images)])
-                done += len(images)
-        return np.concatenate(codes), np.concatenate(sentences)
+    def read(pictures, captions):
+        return both(tf.constant(pictures), tf.constant([text.encode(errors="replace") for text in captions]))
 
-    return encode
+    return read
 
 
 # A new metric is a function and a line here.
@@ -247,4 +240,5 @@ METRICS: dict[str, Callable[[Evaluation], Scores]] = {
     "r_precision": _r_precision,
     "semantics": _semantics,
     "masks": masks,
+    "clip": clip,
 }
