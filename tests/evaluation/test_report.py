@@ -139,6 +139,16 @@ def test_reports_of_different_protocols_are_refused_by_the_names_of_what_differs
         compare([paths[0], _report(tmp_path / "c.json", metric="kid")])
 
 
+def test_networks_are_compared_by_their_hashes_and_not_by_where_they_are(tmp_path):
+    one, copy, other = (
+        _report(tmp_path / f"{name}.json", extractor=f"/{name}", extractor_sha256=digest)
+        for name, digest in [("one", "ab"), ("copy", "ab"), ("other", "cd")]
+    )
+    assert "fid" in compare([one, copy])
+    with pytest.raises(UserError, match="Received: [^ ]* and [^ ]*: extractor_sha256 is ab there, cd here. Eval"):
+        compare([one, other])
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"scores": {"fid": {}}}', '{"scores": 3}'])
 def test_what_is_no_report_is_refused(tmp_path, content):
     path = tmp_path / "report.json"
