@@ -145,7 +145,7 @@ def test_a_run_goes_on_the_same_after_a_break_and_leaves_a_folder_of_damsm(tiny,
 def test_the_published_encoders_train_their_heads_alone(tiny, tmp_path, monkeypatch):
     taken = []
     monkeypatch.setattr("ssagan_tf.training.pretraining._take_imagenet_weights", taken.append)
-    model = dataclasses.replace(tiny.model, image_encoder="inception", image_size=16)
+    model = dataclasses.replace(tiny.model, image_encoder="inception", image_size=32)
     config = dataclasses.replace(tiny, model=model).override(pretraining_steps=2, pretraining_batch_size=2)
     run = Run(tmp_path / "run")
     assert damsm_run.pretrain(run, config).step == 2
