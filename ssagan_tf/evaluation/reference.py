@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ssagan_tf.data.records import CAPTIONS, IMAGE, LABEL, Prepared, features
-from ssagan_tf.data.source import Source, resize_short_side, working_size
+from ssagan_tf.data.source import DRAWN, Source, resize_short_side, working_size
 from ssagan_tf.data.synthbirds import ATTRIBUTES, Caption, SynthBirds, captions_with_attributes
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.retrieval import Matches, same_class, same_text, true_of
@@ -79,6 +80,26 @@ def matching(pictures: Sequence[Described], candidates: Sequence[tuple[Described
         return rule
     kinds = same_class([picture.kind for picture in pictures], [owner.kind for owner, _ in candidates])
     return lambda picture, captions: rule(picture, captions) | kinds(picture, captions)
+
+
+MISMATCH_RULE = "of another class, not true of the picture, nor the words of one of its own captions"
+
+
+def crop_rule(data: Prepared | Source) -> str:
+    """What is done to real pictures, in words."""
+    return "as drawn" if data.name in DRAWN else "short side to size * 76 / 64, central square"
+
+
+def fingerprint(data: Prepared | Source, split: str, size: int) -> str:
+    """SHA-256 of a split's real pictures: of its records where there are some, else of the pixels."""
+    digest = hashlib.sha256()
+    if isinstance(data, Prepared):
+        for shard in data.shards:
+            digest.update(shard.sha256.encode() if shard.split == split else b"")
+    else:
+        for part in real_pictures(data, split, size):
+            digest.update(part.tobytes())
+    return digest.hexdigest()
 
 
 def real_pictures(data: Prepared | Source, split: str, size: int) -> Iterator[np.ndarray]:

@@ -67,8 +67,8 @@ def evaluate(
 
     Returns:
         The report: {"scores": {name: {"value", ..., "card"}}}, and the same in OUT/report.json; a table is in
-        OUT/report.txt. A card has "protocol" (all that must agree before two values may be compared), "model" and
-        "versions".
+        OUT/report.txt. Scores that an earlier call gave to the same pictures stay in it. A card has "protocol" (all
+        that must agree before two values may be compared), "model" and "versions".
 
     Raises:
         UserError: no such metric or protocol, something they need is missing, or the folder holds other pictures.
@@ -77,18 +77,33 @@ def evaluate(
     how = named_protocol(protocol, extractor)
     seer = open_clip(clip) if "clip" in metrics else None  # if it is missing, that is told before anything is drawn
     evaluation = Evaluation(model, data, how, count, out, damsm, seed, truncation, seer)
-    scores = {}
-    for name in metrics:
-        scores |= METRICS[name](evaluation)
-    drawing = evaluation.drawing_card()
+    if "r_precision" in metrics:
+        evaluation.encoders  # noqa: B018 - read now for the same reason
+    drawing, folder = evaluation.drawing_card(), pathlib.Path(out)
     known = {"weights_sha256": weights_sha256(model), **(about or {})}
-    for score in scores.values():
-        score["card"] = {"protocol": drawing | score["card"], "model": known, "versions": versions()}
-    report = {"scores": scores}
-    folder = pathlib.Path(out)
-    files.write_atomically(folder / TABLE, table({str(folder): report}) + "\n")
-    files.write_atomically(folder / REPORT, json.dumps(report, indent=2) + "\n")
+    report = {"scores": _earlier(folder / REPORT, drawing, known)}
+    for name in metrics:
+        for scored, score in METRICS[name](evaluation).items():
+            score["card"] = {"protocol": drawing | score["card"], "model": known, "versions": versions()}
+            report["scores"][scored] = score
+        # After each, so that a later one that fails takes none along.
+        files.write_atomically(folder / TABLE, table({str(folder): report}) + "\n")
+        files.write_atomically(folder / REPORT, json.dumps(report, indent=2) + "\n")
     return report
+
+
+def _earlier(path: pathlib.Path, drawing: dict, known: dict) -> dict:
+    """Scores that an earlier call gave to the same pictures of the same model."""
+    if not path.is_file():
+        return {}
+    scores = read_report(path)["scores"]
+    same = {name: score["card"]["protocol"] | drawing == score["card"]["protocol"] for name, score in scores.items()}
+    weights = known["weights_sha256"]
+    return {
+        name: score
+        for name, score in scores.items()
+        if same[name] and score["card"]["model"].get("weights_sha256") == weights
+    }
 
 
 def _check(metrics: Sequence[str], data: Prepared | Source, damsm: str | os.PathLike | None) -> None:
@@ -99,8 +114,10 @@ def _check(metrics: Sequence[str], data: Prepared | Source, damsm: str | os.Path
     if "r_precision" in metrics and damsm is None:
         raise UserError("R-precision needs pretrained encoders. Received: none. Give --damsm=DIR of pretrain_damsm.py.")
     if "semantics" in metrics and (data.name != "synthbirds" or isinstance(data, Prepared)):
+        what = f"{'prepared ' * isinstance(data, Prepared)}{data.name}"
         raise UserError(
-            f"Only drawn birds' attributes are known. Received: {data.name}. Leave 'semantics' out of --metrics."
+            f"Attributes are known of birds drawn on the fly only. Received: {what}. "
+            "Use --dataset=synthbirds without --data_dir, or leave 'semantics' out of --metrics."
         )
 
 
@@ -150,7 +167,9 @@ def read_report(path: str | os.PathLike) -> dict:
             raise UserError(f"The report is too large. Received: {path}. At most {_LARGEST:,} bytes.")
         report = json.loads(path.read_text(encoding="utf-8"))
         for score in report["scores"].values():
-            float(score["value"]), dict(score["card"]["protocol"])
+            float(score["value"]), dict(score["card"]["model"])
+            card = dict(score["card"]["protocol"])
+            card["split"], card["dataset"], card["seed"], int(card["count"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"This is no report. Received: {path}: {reason}. Give a {REPORT} of evaluate.py.") from error

@@ -12,6 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from ssagan_tf import files
+from ssagan_tf.config import Config
+from ssagan_tf.damsm import DAMSM
 from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import Source
 from ssagan_tf.data.synthbirds import Caption
@@ -24,9 +26,19 @@ from ssagan_tf.evaluation.features import Extractor, open_extractor
 from ssagan_tf.evaluation.generate import CAPTION_RULE, DrawnPictures, choose_captions, draw_pictures, weights_sha256
 from ssagan_tf.evaluation.masks import masks
 from ssagan_tf.evaluation.protocols import Protocol
-from ssagan_tf.evaluation.reference import Described, described, matching, real_pictures
+from ssagan_tf.evaluation.reference import (
+    MISMATCH_RULE,
+    Described,
+    crop_rule,
+    described,
+    fingerprint,
+    matching,
+    real_pictures,
+)
 from ssagan_tf.text.captions import CaptionEncoder
+from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.text_to_image import TextToImage
+from ssagan_tf.training.pretraining import DAMSM_FILE, load_damsm
 
 SPLIT = "test"
 _DRAWS = 10  # of mismatched captions for each picture
@@ -87,6 +99,17 @@ class Evaluation:
         return open_extractor(self.protocol.extractor)
 
     @functools.cached_property
+    def encoders(self) -> tuple[DAMSM, Vocabulary, Config]:
+        """What is in the folder of DAMSM. Raises UserError if they read pictures of another size."""
+        damsm, vocabulary, config = load_damsm(self.damsm)
+        if config.model.image_size != self.image_size:
+            raise UserError(
+                f"The encoders read pictures of another size. Received: {self.damsm} for {config.model.image_size} "
+                f"pixels, and a model of {self.image_size}. Use a DAMSM of the same size."
+            )
+        return damsm, vocabulary, config
+
+    @functools.cached_property
     def drawn(self) -> DrawnPictures:
         texts = [caption.text for caption in self.captions]
         return draw_pictures(self.model, texts, self.out / "pictures", self.seed, self.truncation)
@@ -103,10 +126,9 @@ class Evaluation:
 
     @functools.cached_property
     def real_features(self) -> Embedded:
-        """Kept from one evaluation to the next. They are known by captions and the first pictures of the split."""
-        captions = [caption for known in self.real for caption in known.captions]
-        first = hashlib.sha256(next(iter(self._real_pictures())).tobytes()).hexdigest()
-        key = {"captions": self._texts_sha256(captions), "first": first, "size": self.image_size, "split": SPLIT}
+        """Kept from one evaluation to the next. They are known by their records or, if there are none, their pixels."""
+        pictures = fingerprint(self.data, SPLIT, self.image_size)
+        key = {"dataset": self.data.name, "pictures": pictures, "size": self.image_size, "split": SPLIT}
         real, resize = self._real_pictures(), self.protocol.resize
         return embedded(cache_folder(), key, self.extractor, resize, real, len(self.real), "real picture read")
 
@@ -145,7 +167,7 @@ class Evaluation:
         """What the real pictures are."""
         return {
             "reference_count": len(self.real),
-            "reference_crop": "short side to size * 76 / 64, central square; drawn ones as they are",
+            "reference_crop": crop_rule(self.data),
             "reference_sha256": self.real_features.pictures_sha256,
         }
 
@@ -188,30 +210,24 @@ def _precision_recall(evaluation: Evaluation) -> Scores:
 def _semantics(evaluation: Evaluation) -> Scores:
     from ssagan_tf.evaluation.semantics import WEIGHTS, accuracy_of, attribute_network
 
-    features = evaluation.features_of_drawn(open_extractor("synthbirds"), "pillow_bilinear").features
+    network, resize = open_extractor("synthbirds"), "pillow_bilinear"
+    features = evaluation.features_of_drawn(network, resize).features
     right = accuracy_of(attribute_network().attributes(features), evaluation.captions)
     value, count = right.pop("overall")
-    card = {"attribute_network_sha256": files.sha256(WEIGHTS)}
+    card = {"attribute_network_sha256": files.sha256(WEIGHTS), "attribute_resize": f"{resize} to {network.image_size}"}
     return {"semantics": {"value": value, "named": count, "attributes": right, "card": card}}
 
 
 def _r_precision(evaluation: Evaluation) -> Scores:
-    from ssagan_tf.training.pretraining import DAMSM_FILE, load_damsm
-
-    folder = pathlib.Path(evaluation.damsm)
-    damsm, vocabulary, config = load_damsm(folder)
-    if config.model.image_size != evaluation.image_size:
-        raise UserError(
-            f"The encoders read pictures of another size. Received: {folder} for {config.model.image_size} pixels, "
-            f"and a model of {evaluation.image_size}. Use a DAMSM of the same size."
-        )
+    damsm, vocabulary, config = evaluation.encoders
     read = _reader(damsm, vocabulary, config.model.max_words)
     pictures, captions = codes(read, evaluation.drawn, [caption.text for caption in evaluation.captions])
     matches = matching(evaluation.owners, list(zip(evaluation.owners, evaluation.captions, strict=True)), near=False)
     precision = retrieval.retrieval_precision(
         pictures, captions, np.arange(evaluation.count), matches, _DRAWS, seed=evaluation.seed
     )
-    card = {"damsm_sha256": files.sha256(folder / DAMSM_FILE), "mismatched": retrieval.MISMATCHED, "draws": _DRAWS}
+    digest = files.sha256(pathlib.Path(evaluation.damsm) / DAMSM_FILE)
+    card = {"damsm_sha256": digest, "mismatched": retrieval.MISMATCHED, "draws": _DRAWS, "mismatch": MISMATCH_RULE}
     return {"r_precision": {"value": precision.mean, "deviation": precision.deviation, "card": card}}
 
 

@@ -182,3 +182,21 @@ def test_what_draws_is_told_by_its_weights_and_words(model, tiny_model):
     bias = next(variable for variable in other.generator.trainable_variables)
     bias.assign(np.asarray(bias) + 1)
     assert report.weights_sha256(other) != before
+
+
+def test_scores_of_an_earlier_call_stay_if_they_are_of_the_same_pictures(model, birds, tmp_path):
+    evaluate(model, birds, ["semantics"], "synthbirds", 4, tmp_path)
+    first = read_report(tmp_path / "report.json")["scores"]
+    evaluate(model, birds, ["kid"], "synthbirds", 4, tmp_path)
+    both = read_report(tmp_path / "report.json")["scores"]
+    assert list(both) == ["semantics", "kid"] and both["semantics"] == first["semantics"]
+
+
+def test_a_metric_that_fails_takes_no_other_along(model, birds, tmp_path, monkeypatch):
+    def fails(evaluation):
+        raise UserError("Nothing to score.")
+
+    monkeypatch.setitem(METRICS, "fails", fails)
+    with pytest.raises(UserError, match="Nothing to score"):
+        evaluate(model, birds, ["semantics", "fails"], "synthbirds", 4, tmp_path)
+    assert list(json.loads((tmp_path / "report.json").read_text())["scores"]) == ["semantics"]
