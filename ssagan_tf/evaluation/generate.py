@@ -151,6 +151,7 @@ def settings(model: TextToImage, captions: Sequence[str], seed: int, truncation:
         "count": len(captions),
         "seed": seed,
         "truncation": truncation,
+        "tensorflow": tf.__version__,  # another one may draw the other half a little otherwise
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import typing
 from collections.abc import Iterator, Sequence
 
@@ -62,8 +64,10 @@ def masks(evaluation: Evaluation) -> Scores:
     seeds = np.array([evaluation.seed + sample for sample, _ in chosen])
     for pair in drawn_pairs(model, texts, [swap for _, swap in chosen], seeds, evaluation.truncation):
         scores.add(pair.masks, _targets(pair, network))
+    told = json.dumps([[sample, swap.caption] for sample, swap in chosen])
     card = {
         "pairs": len(chosen),
+        "pairs_sha256": hashlib.sha256(told.encode()).hexdigest(),
         "swap": SWAP_RULE,
         "changed_pixels": CHANGED_RULE,
         "masks": "of the picture before, enlarged with Pillow's bilinear filter",
