@@ -272,7 +272,6 @@ SMALL = Config(
         pretraining_rate=5e-3,
         pretraining_schedule="cosine",
         pretraining_gamma3=20.0,
-        pretraining_word_group=16,
         ema_pictures=500,
         checkpoint_every=100,
         sample_every=100,

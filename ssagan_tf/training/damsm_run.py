@@ -57,7 +57,7 @@ Watch:           `tensorboard --logdir={run}`
 # and there is time for more and larger iterations.
 _ALONE = {
     ("published", "coco"): {"max_words": 15},
-    ("small", "synthbirds"): {"pretraining_steps": 3600, "pretraining_batch_size": 64, "pretraining_rate": 8e-3},
+    ("small", "synthbirds"): {"pretraining_steps": 1500, "pretraining_batch_size": 64},
 }
 _SHEET_ROWS = 6
 _DRAWS = 10
