@@ -171,6 +171,11 @@ def weights_sha256(model: TextToImage) -> str:
 def _begin(folder: pathlib.Path, wanted: dict) -> None:
     path = folder / _SETTINGS
     if not path.exists():
+        if any(folder.glob("pictures-*.npy")):
+            raise UserError(
+                f"Nothing says what the pictures were drawn from. Received: {folder} without {_SETTINGS}. "
+                "Choose another --out, or remove the folder."
+            )
         files.write_atomically(path, json.dumps(wanted, indent=2) + "\n")
         return
     try:

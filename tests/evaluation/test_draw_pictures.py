@@ -93,3 +93,10 @@ def test_a_folder_of_other_pictures_is_refused_by_the_names_of_what_differs(mode
     (tmp_path / "settings.json").write_text("{")
     with pytest.raises(UserError, match="damaged"):
         _drawn(model, tmp_path, CAPTIONS[:3])
+
+
+def test_pictures_of_which_nothing_says_where_they_are_from_are_not_gone_on_with(model, tmp_path):
+    _drawn(model, tmp_path)
+    (tmp_path / "settings.json").unlink()
+    with pytest.raises(UserError, match="Nothing says what the pictures were drawn from. Received: .*settings.json"):
+        _drawn(model, tmp_path)
