@@ -300,21 +300,23 @@ def test_the_word_loss_has_no_loop_over_captions_and_its_largest_tensor_is_as_st
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not pathlib.Path("/proc/self/status").is_file(), reason="needs kilobytes from getrusage, as Linux")
+@pytest.mark.skipif(not pathlib.Path("/proc/self/status").is_file(), reason="the peak is read where Linux has it")
 def test_memory_of_the_published_word_loss_is_as_stated():
     program = """
-import resource, sys, tensorflow as tf
+import re, sys, tensorflow as tf
 sys.path.insert(0, sys.argv[1])
 from test_losses import traced
 function = traced(24)
 arguments = [tf.random.normal(spec.shape) for spec in function.inputs[:2]] + [tf.fill([24], 18)]
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():  # not getrusage's: that of a child begins with its parent's, and would hide what comes after
+    return int(re.search("VmHWM: *([0-9]+)", open("/proc/self/status").read().expandtabs())[1]) / 1024
+before = peak()
 function(*arguments)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print(peak() - before)
 """
     command = [sys.executable, "-c", program, str(pathlib.Path(__file__).parent)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=pathlib.Path(__file__).parents[1])
-    assert float(done.stdout) < 150, done.stdout
+    assert 12 < float(done.stdout) < 150, done.stdout  # MB; its largest tensor alone has 12
 
 
 CASES = {
