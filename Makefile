@@ -3,9 +3,10 @@
 BIN := .venv/bin
 INSTALLED := .venv/installed
 LEGACY := .venv-legacy
+BROWSER := .venv/installed-browser
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slow test-legacy lint
+.PHONY: help install train demo test test-slow test-legacy test-browser lint
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -16,8 +17,11 @@ install: $(INSTALLED)  ## the package and the tools of its development into .ven
 train: $(INSTALLED)  ## a small model of drawn birds, in minutes on a CPU
 	$(BIN)/python scripts/train.py --dataset=synthbirds --preset=small
 
+demo: $(INSTALLED)  ## a page to play with, on this machine
+	$(BIN)/python scripts/demo.py
+
 test: $(INSTALLED)  ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not browser"
 
 test-slow: $(INSTALLED)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
@@ -29,6 +33,18 @@ test-legacy: $(INSTALLED) $(LEGACY)/installed  ## an export in TensorFlow 2.15 b
 $(LEGACY)/installed: tests/legacy/requirements.txt
 	python3.11 -m venv --clear $(LEGACY)
 	$(LEGACY)/bin/python -m pip install --disable-pip-version-check -r $<
+	@touch $@
+
+test-browser: $(INSTALLED) $(BROWSER)  ## the page in a real browser, Debian's Chromium
+	$(BIN)/python -m pytest -m browser
+
+# Chromium and its driver as Debian has them; npm for the runtime of the page that draws in the browser.
+$(BROWSER): setup.cfg
+	@command -v chromium chromedriver npm >/dev/null || { \
+		echo "Installing chromium, chromium-driver and npm."; \
+		apt-get update && apt-get install --yes --no-install-recommends chromium chromium-driver npm; \
+	} || { echo "error: Chromium could not be installed. Run as root: apt-get install chromium chromium-driver npm" >&2; exit 1; }
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[browser]'
 	@touch $@
 
 lint: $(INSTALLED)  ## style and format

@@ -31,6 +31,7 @@ FORMATS: dict[str, Export] = {
     "saved_model": _in_module("saved_model"),
     "tflite": _in_module("tflite"),
     "onnx": _in_module("onnx"),
+    "web": _in_module("web"),
 }
 
 

@@ -42,20 +42,34 @@ def export(model: SSAGAN, folder: pathlib.Path) -> None:
             files.write_atomically(folder / f"{variant}.tflite", _with_file(content, vocabulary))
 
 
+def for_one_picture(model: SSAGAN, variant: str) -> bytes:
+    """A file whose batches are of one picture once and for all, for runtimes that cannot resize them.
+
+    Args:
+        model: with a vocabulary, which is not in the file.
+        variant: one of `on_device.VARIANTS`.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        graphs = _Graphs(model, batch=1)
+        tf.saved_model.save(graphs, scratch, signatures=graphs.signatures())
+        return _converted(scratch, variant, lambda: _calibration(model))
+
+
 class _Graphs(tf.Module):
     """What a device runs."""
 
-    def __init__(self, model: SSAGAN):
+    def __init__(self, model: SSAGAN, batch: int | None = None):
         super().__init__()
+        self.batch = batch
         self.encode = TextGraph(model.text_encoder, model.max_words)
         self.draw = ImageGraph(model.generator)
         self.sizes = (model.max_words, model.generator.noise_dim, model.generator.sentence_dim)
 
     def signatures(self) -> dict[str, Callable]:
         max_words, noise_dim, sentence_dim = self.sizes
-        noise_batch, sentence = tf.TensorSpec([None, noise_dim]), tf.TensorSpec([None, sentence_dim])
+        noise_batch, sentence = tf.TensorSpec([self.batch, noise_dim]), tf.TensorSpec([self.batch, sentence_dim])
         return {
-            "text": tf.function(self.text, [tf.TensorSpec([None, max_words], tf.int32)]),
+            "text": tf.function(self.text, [tf.TensorSpec([self.batch, max_words], tf.int32)]),
             "image": tf.function(self.image, [noise_batch, sentence]),
         }
 

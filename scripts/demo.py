@@ -1,0 +1,61 @@
+"""A page to play with: type a caption, see the picture, see where each word acted.
+
+    python scripts/demo.py
+    python scripts/demo.py --model=runs/mine
+    python scripts/demo.py --model=saved_models/birds --server=http://127.0.0.1:8501
+
+Open the address that it prints. The model is a folder that export.py wrote, a run folder or a model folder; the last
+two are exported first, to a folder for this time alone, which takes a while. With --server, TensorFlow Serving or any
+other server of its REST API draws; the model's name there is the name of the folder, which then gives the vocabulary.
+
+The page is for this machine alone. --host=0.0.0.0 shows it to everybody who reaches this machine: there is no password
+and no encryption, and everybody's captions take this machine's time. Put a proxy that has both before it.
+"""
+
+import pathlib
+import tempfile
+import threading
+
+from absl import flags
+
+from ssagan_tf import cli
+from ssagan_tf.demo import server as demo
+
+BUNDLED_MODEL = pathlib.Path(__file__).resolve().parent.parent / "saved_models" / "synthbirds-64"
+
+_MODEL = flags.DEFINE_string("model", str(BUNDLED_MODEL), "Folder of an export, of a run or of a model.")
+_SERVER = flags.DEFINE_string("server", None, "http:// or https://HOST:PORT of a server that draws instead.")
+_PORT = flags.DEFINE_integer("port", 8080, "Of the page; 0 for any that is free.", lower_bound=0, upper_bound=65535)
+_HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen at. See above before you change it.")
+
+
+def main(_) -> None:
+    model = pathlib.Path(_MODEL.value).resolve()
+    endpoint = _SERVER.value and demo.checked_endpoint(_SERVER.value)
+    with demo.PageServer(model.name, demo.read_vocabulary(model), _PORT.value, _HOST.value) as page:
+        threading.Thread(target=page.serve_forever, daemon=True).start()
+        cli.say(f"Open {page.url} in a browser. Ctrl-C ends it.")
+        with tempfile.TemporaryDirectory() as scratch:
+            page.endpoint = endpoint or _start_drawing(model, pathlib.Path(scratch))
+            cli.say("Ready.")
+            threading.Event().wait()
+
+
+def _start_drawing(model: pathlib.Path, scratch: pathlib.Path) -> str:
+    """Address of a server that draws with the model, in a thread of this process."""
+    cli.start_tensorflow()
+    from ssagan_tf.export import export
+    from ssagan_tf.export.server import serve
+    from ssagan_tf.training.run import load_model
+
+    if demo.newest_version(model) is None:
+        cli.say("The model is being exported.")
+        export(load_model(model), scratch / model.name)
+        model = scratch / model.name
+    drawing = serve(model, port=0)
+    threading.Thread(target=drawing.serve_forever, daemon=True).start()
+    return "http://{}:{}".format(*drawing.server_address)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,321 @@
+// The page: what is typed and chosen becomes the state, the state becomes pictures and the address.
+
+import { Unreachable } from "./errors.js";
+import { download } from "./pictures.js";
+import { tokenize } from "./rules.js";
+import { COUNTS, asSeed, fromHash, seedAfter, toHash } from "./state.js";
+import { figuresOf } from "./views.js";
+import { Vocabulary } from "./vocabulary.js";
+import { exampleFor, replacements, showWords, swapOf } from "./words.js";
+
+const BACKENDS = { server: "./server.js", litert: "./litert.js" };
+const TYPING = 250; // milliseconds without a key before it draws
+const AGAIN = 2000; // milliseconds before a server that was not there is asked again
+const KEPT = 60; // pictures, to be shown again without drawing
+
+const $ = (id) => document.getElementById(id);
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+let state = fromHash(location.hash);
+let model, vocabulary, timer, aborter;
+const drawn = new Map(); // job as JSON -> picture
+
+// === State and controls ===
+
+function change(changes, wait = 0) {
+  state = { ...state, ...changes };
+  history.replaceState(null, "", toHash(state));
+  showControls();
+  clearTimeout(timer);
+  timer = setTimeout(draw, wait);
+}
+
+function showControls() {
+  for (const name of ["caption", "seed", "to", "to_seed", "count", "along", "mask"]) {
+    // What is being typed stays as it is, an unfinished number included.
+    if ($(name) !== document.activeElement || $(name).type === "range") {
+      $(name).value = state[name];
+    }
+  }
+  for (const radio of document.getElementsByName("view")) {
+    radio.checked = radio.value === state.view;
+  }
+  for (const field of document.querySelectorAll("[data-view]")) {
+    field.hidden = field.dataset.view !== state.view;
+  }
+  $("along-text").value = `${state.along} %`;
+  showStage();
+  showSwap();
+}
+
+function showStage() {
+  const sizes = model?.maskSizes ?? [];
+  const stage = Math.min(Number(state.mask), sizes.length);
+  const told = stage ? `${sizes[stage - 1]} × ${sizes[stage - 1]}` : "off";
+  $("mask").max = sizes.length;
+  $("mask").value = stage;
+  $("mask").setAttribute("aria-valuetext", told);
+  $("mask-text").value = told;
+  $("key").style.visibility = stage || state.view === "swap" ? "visible" : "hidden";
+}
+
+function showSwap() {
+  const wanted = swapOf(state, vocabulary);
+  const words = tokenize(state.caption);
+  const pressed = state.view === "swap" ? wanted?.index : undefined;
+  showWords($("words"), state.caption, vocabulary, pressed, {
+    choose: (index) => {
+      change({ view: "swap", word: String(index), swap: "" });
+      $("swap").focus();
+    },
+    correct: (caption) => {
+      change({ caption });
+      $("caption").focus();
+      $("caption").value = caption;
+    },
+  });
+  if (state.view !== "swap") {
+    return;
+  }
+  const known = [...words.entries()].filter(([, word]) => vocabulary.has(word));
+  $("word").replaceChildren(...known.map(([index, word]) => new Option(word, index)));
+  $("word").value = wanted?.index ?? "";
+  const groups = wanted ? replacements(vocabulary, words[wanted.index]) : {};
+  $("swap").replaceChildren(...Object.entries(groups).map(([label, choices]) => group(label, choices)));
+  $("swap").value = wanted?.replacement ?? "";
+}
+
+function group(label, choices) {
+  const made = document.createElement("optgroup");
+  made.label = label;
+  made.append(...choices.map((word) => new Option(word, word)));
+  return made;
+}
+
+function listen() {
+  $("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    change({ caption: $("caption").value });
+  });
+  $("caption").addEventListener("input", () => change({ caption: $("caption").value, word: "", swap: "" }, TYPING));
+  $("to").addEventListener("input", () => change({ to: $("to").value }, TYPING));
+  for (const name of ["seed", "to_seed"]) {
+    $(name).addEventListener("input", () => readSeed(name));
+    $(name).addEventListener("blur", () => readSeed(name));
+  }
+  for (const name of ["count", "swap"]) {
+    $(name).addEventListener("change", () => change({ [name]: $(name).value }));
+  }
+  $("word").addEventListener("change", () => change({ word: $("word").value, swap: "" }));
+  for (const name of ["mask", "along"]) {
+    $(name).addEventListener("input", () => change({ [name]: $(name).value }));
+  }
+  for (const radio of document.getElementsByName("view")) {
+    radio.addEventListener("change", () => change({ view: radio.value }));
+  }
+  $("next").addEventListener("click", () => change({ seed: seedAfter(state.seed, state.count) }));
+  $("link").addEventListener("click", copyLink);
+  window.addEventListener("hashchange", () => change(fromHash(location.hash)));
+}
+
+function readSeed(name) {
+  const seed = asSeed($(name).value);
+  $(name).setAttribute("aria-invalid", seed === null);
+  if (seed === null) {
+    say("A seed is a whole number of at most 64 bits.", true);
+  } else if (seed !== state[name]) {
+    change({ [name]: seed }, TYPING);
+  }
+}
+
+async function copyLink() {
+  try {
+    await navigator.clipboard.writeText(location.href);
+    $("copied").textContent = "Copied.";
+  } catch {
+    $("copied").textContent = "Copy the address of this page: it says all.";
+  }
+}
+
+// === Drawing ===
+
+async function draw() {
+  if (!model) {
+    return; // `start` draws once there is one
+  }
+  aborter?.abort();
+  aborter = new AbortController();
+  const { signal } = aborter;
+  const known = vocabulary.encode(state.caption).length;
+  if (!known) {
+    say("The model knows no word of this caption. Describe the picture in words that it knows.", true);
+    document.querySelectorAll("canvas").forEach((canvas) => canvas.classList.add("old"));
+    return progress(null);
+  }
+  const figures = figuresOf(state, vocabulary);
+  const elements = lay(figures);
+  const missing = missingOf(figures);
+  if (missing.size) {
+    elements.forEach(([canvas], index) => {
+      canvas.classList.toggle("old", figures[index].jobs.some((job) => missing.has(keyOf(job))));
+    });
+    say("Drawing …");
+  }
+  const begun = performance.now();
+  try {
+    let done = 0;
+    for (const [index, figure] of figures.entries()) {
+      for (const job of figure.jobs) {
+        if (!drawn.has(keyOf(job))) {
+          progress(done++ / missing.size);
+          await drawJob(job, signal);
+        }
+      }
+      show(figure, elements[index]);
+    }
+  } catch (error) {
+    return failed(error, signal);
+  }
+  progress(null);
+  say(told(known, missing.size, performance.now() - begun));
+}
+
+const keyOf = (job) => JSON.stringify(job);
+
+/** Keys of what has to be drawn. What has not becomes the youngest, so that it is not dropped meanwhile. */
+function missingOf(figures) {
+  const keys = new Set(figures.flatMap((figure) => figure.jobs.map(keyOf)));
+  for (const key of keys) {
+    const picture = drawn.get(key);
+    if (picture) {
+      drawn.delete(key);
+      drawn.set(key, picture);
+      keys.delete(key);
+    }
+  }
+  return keys;
+}
+
+async function drawJob(job, signal) {
+  const picture = job.start
+    ? await model.between(job.start, job.end, job.along, signal)
+    : await model.draw(job.caption, job.seed, signal);
+  signal.throwIfAborted();
+  drawn.set(keyOf(job), picture);
+  if (drawn.size > KEPT) {
+    drawn.delete(drawn.keys().next().value);
+  }
+}
+
+function failed(error, signal) {
+  if (signal.aborted) {
+    return; // by what was asked for after it
+  }
+  progress(null);
+  if (error instanceof Unreachable) {
+    say(`${error.message} It is asked again every ${AGAIN / 1000} seconds.`, true);
+    timer = setTimeout(draw, AGAIN);
+  } else {
+    console.error(error);
+    say(error.message, true);
+  }
+}
+
+function told(known, count, milliseconds) {
+  const many = known > model.maxWords ? `Only the first ${model.maxWords} known words count. ` : "";
+  const what = count === 1 ? "1 picture" : `${count} pictures`;
+  return many + (count ? `${what} ${model.where} in ${(milliseconds / 1000).toFixed(2)} s.` : "Ready.");
+}
+
+/** Figures on the page, as many as there are to be: [canvas, caption] of each. Those that are there are used again. */
+function lay(figures) {
+  const box = $("pictures");
+  while (box.children.length > figures.length) {
+    box.lastElementChild.remove();
+  }
+  while (box.children.length < figures.length) {
+    const figure = document.createElement("figure");
+    const canvas = document.createElement("canvas");
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", "Not drawn yet");
+    figure.append(canvas, document.createElement("figcaption"));
+    box.append(figure);
+  }
+  return [...box.children].map((figure) => [...figure.children]);
+}
+
+function show(figure, [canvas, caption]) {
+  const remark = figure.show(canvas, figure.jobs.map((job) => drawn.get(keyOf(job))), Number(state.mask));
+  canvas.setAttribute("aria-label", remark ? `${figure.alt}; ${remark}` : figure.alt);
+  canvas.classList.remove("old");
+  const title = document.createElement("span");
+  title.textContent = remark ? `${figure.title} (${remark})` : figure.title;
+  const save = document.createElement("button");
+  save.type = "button";
+  save.textContent = "PNG";
+  save.setAttribute("aria-label", `Download ${figure.title} as PNG`);
+  save.addEventListener("click", () => download(canvas, `${state.caption} ${figure.title} ${remark}`));
+  caption.replaceChildren(title, save);
+}
+
+function say(text, wrong = false) {
+  $("status").textContent = text;
+  $("status").classList.toggle("error", wrong);
+}
+
+/** Part that is done; undefined for unknown, null for no work. */
+function progress(part) {
+  const bar = $("progress");
+  bar.classList.toggle("idle", part === null);
+  if (part === undefined || part === null) {
+    bar.removeAttribute("value");
+  } else {
+    bar.value = part;
+  }
+}
+
+// === Start ===
+
+async function text(file) {
+  const response = await fetch(file);
+  if (!response.ok) {
+    throw new Error(`${file} is missing: ${response.status} ${response.statusText}.`);
+  }
+  return response.text();
+}
+
+async function opened(settings) {
+  const { open } = await import(BACKENDS[settings.backend]);
+  for (;;) {
+    try {
+      return await open(settings, vocabulary);
+    } catch (error) {
+      if (!(error instanceof Unreachable)) {
+        throw error;
+      }
+      say(error.message);
+      await pause(AGAIN / 4);
+    }
+  }
+}
+
+async function start() {
+  say("Loading …");
+  $("count").replaceChildren(...COUNTS.map((count) => new Option(count, count)));
+  const settings = JSON.parse(await text("settings.json"));
+  vocabulary = new Vocabulary(await text("vocabulary.txt"));
+  $("model").textContent = `Model: ${settings.model}.`;
+  state.caption ||= exampleFor(vocabulary);
+  lay(figuresOf(state, vocabulary)); // the place is kept while the model is loaded
+  showControls();
+  listen();
+  model = await opened(settings);
+  showControls();
+  await draw();
+}
+
+start().catch((error) => {
+  console.error(error);
+  progress(null);
+  say(error.message, true);
+});

@@ -1,0 +1,83 @@
+// What there is to see: for each view its figures, what they need drawn and how they are painted.
+
+import { paint, paintDifference, paintMask } from "./pictures.js";
+import { tokenize } from "./rules.js";
+import { seedAfter } from "./state.js";
+import { swapOf, swapped } from "./words.js";
+
+/**
+ * A figure.
+ *
+ * @typedef {{title: string, alt: string, jobs: object[], show: Function}} Figure
+ *   jobs: pictures it needs; show(canvas, pictures, stage) paints them and may return a remark.
+ */
+
+/** @returns {Figure[]} */
+export function figuresOf(state, vocabulary) {
+  return { seeds, swap, between }[state.view](state, vocabulary);
+}
+
+function seeds({ caption, seed, count }) {
+  const all = Array.from({ length: Number(count) }, (_, index) => seedAfter(seed, index));
+  return all.map((own) => plain(`Seed ${own}`, caption, own));
+}
+
+function swap(state, vocabulary) {
+  const wanted = swapOf(state, vocabulary);
+  if (!wanted) {
+    return [];
+  }
+  const words = tokenize(state.caption);
+  const [from, to] = [words[wanted.index], wanted.replacement];
+  const before = plain(`Before: ${from}`, state.caption, state.seed);
+  const after = plain(`After: ${to}`, swapped(words, wanted.index, to), state.seed);
+  return [before, after, difference(before, after, `${from} for ${to}`), maskOf(before)];
+}
+
+function between({ caption, seed, to, to_seed, along }) {
+  const [start, end] = [{ caption, seed }, { caption: to.trim() || caption, seed: to_seed }];
+  const mixed = {
+    title: `${along} % of the way`,
+    alt: `A picture ${along} per cent of the way from “${start.caption}”, seed ${seed}, to “${end.caption}”, seed ${to_seed}`,
+    jobs: [{ start, end, along: Number(along) / 100 }],
+    show: shown,
+  };
+  return [plain(`From: seed ${seed}`, start.caption, seed), mixed, plain(`To: seed ${to_seed}`, end.caption, to_seed)];
+}
+
+function plain(title, caption, seed) {
+  return { title, alt: `“${caption}”, drawn with seed ${seed}`, jobs: [{ caption, seed }], show: shown };
+}
+
+function shown(canvas, [picture], stage) {
+  const mask = stage ? stageOf(picture, stage) : null;
+  paint(canvas, picture, mask);
+  return mask ? `mask ${mask.size} × ${mask.size}` : "";
+}
+
+function difference(before, after, what) {
+  const show = (canvas, [one, other]) => {
+    const change = paintDifference(canvas, one, other);
+    return `${change.toFixed(1)} of 255 on average`;
+  };
+  return {
+    title: "Difference",
+    alt: `Where the picture changes with ${what}`,
+    jobs: [...before.jobs, ...after.jobs],
+    show,
+  };
+}
+
+function maskOf(before) {
+  const show = (canvas, [picture], stage) => {
+    const mask = stageOf(picture, stage || picture.masks.length);
+    paintMask(canvas, mask, picture.size);
+    return `${mask.size} × ${mask.size}`;
+  };
+  return { title: "Mask", alt: "Where the text acts before the swap", jobs: before.jobs, show };
+}
+
+/** A picture's mask of a stage from 1; of the pictures on the way, a server gives the finest alone. */
+function stageOf(picture, stage) {
+  return picture.masks[Math.min(stage, picture.masks.length) - 1];
+}

@@ -1,0 +1,53 @@
+"""A folder that draws in a browser: the demo's page, the model as a TFLite file, and how to get LiteRT's runtime.
+
+Any host of static files serves it; nothing of the captions leaves the browser. The runtime, 28 MB of WebAssembly of
+which a browser loads a third, is not part of this package: `npm install` in the folder brings it, as its README says.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import pathlib
+
+from ssagan_tf import demo, files
+from ssagan_tf.export import serving, tflite
+from ssagan_tf.networks.generator import FIRST_SIZE
+from ssagan_tf.ssagan import SSAGAN
+
+FOLDER = "web"
+MODEL_FILE = "model.tflite"
+_VARIANT = "float16"  # half of float32 to load, no difference that can be seen
+_CHECK_SEED = 7
+_CHECKED_VALUES = 256
+
+
+def export(model: SSAGAN, folder: pathlib.Path) -> None:
+    """Writes `folder/web`."""
+    name = folder.resolve().parent.name
+    folder = folder / FOLDER
+    for file in (importlib.resources.files(demo) / "web").iterdir():
+        files.write_atomically(folder / file.name, file.read_bytes())
+    for file, content in demo.page_files().items():
+        files.write_atomically(folder / file, content)
+    model.vocabulary.save(folder / demo.VOCABULARY_FILE)
+    files.write_atomically(folder / demo.SETTINGS_FILE, json.dumps(_settings(model, name)))
+    files.write_atomically(folder / MODEL_FILE, tflite.for_one_picture(model, _VARIANT))
+
+
+def _settings(model: SSAGAN, name: str) -> dict:
+    """What `page/litert.js` needs to know; `check` is a picture that it draws first, to see that it can."""
+    caption = serving.example_caption(model.vocabulary)
+    picture = model.generate(caption, seed=_CHECK_SEED).ravel()
+    return {
+        "backend": "litert",
+        "model": name,
+        "max_words": model.max_words,
+        "noise_dim": model.generator.noise_dim,
+        "mask_sizes": [FIRST_SIZE * 2**index for index in range(len(model.generator.blocks))],
+        "check": {
+            "caption": caption,
+            "seed": str(_CHECK_SEED),
+            "image": picture[:: max(1, picture.size // _CHECKED_VALUES)].tolist(),
+        },
+    }
