@@ -40,10 +40,13 @@ test-browser: $(INSTALLED) $(BROWSER)  ## the page in a real browser, Debian's C
 
 # Chromium and its driver as Debian has them; npm for the runtime of the page that draws in the browser.
 $(BROWSER): setup.cfg
-	@command -v chromium chromedriver npm >/dev/null || { \
-		echo "Installing chromium, chromium-driver and npm."; \
-		apt-get update && apt-get install --yes --no-install-recommends chromium chromium-driver npm; \
-	} || { echo "error: Chromium could not be installed. Run as root: apt-get install chromium chromium-driver npm" >&2; exit 1; }
+	@set -e; for program in chromium chromedriver npm; do \
+		if ! command -v $$program >/dev/null; then \
+			apt-get update && apt-get install --yes --no-install-recommends chromium chromium-driver npm || { \
+				echo "error: A program is missing. Received: no $$program. Run as root:" \
+					"apt-get install chromium chromium-driver npm" >&2; exit 1; }; \
+		fi; \
+	done
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[browser]'
 	@touch $@
 

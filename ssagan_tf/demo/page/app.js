@@ -16,11 +16,15 @@ const KEPT = 60; // pictures, to be shown again without drawing
 const $ = (id) => document.getElementById(id);
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-let state = fromHash(location.hash);
-let model, vocabulary, timer, aborter;
+let state, model, vocabulary, timer, aborter;
 const drawn = new Map(); // job as JSON -> picture
 
 // === State and controls ===
+
+function fromAddress() {
+  const told = fromHash(location.hash);
+  return { ...told, caption: told.caption || exampleFor(vocabulary) };
+}
 
 function change(changes, wait = 0) {
   state = { ...state, ...changes };
@@ -115,7 +119,7 @@ function listen() {
   }
   $("next").addEventListener("click", () => change({ seed: seedAfter(state.seed, state.count) }));
   $("link").addEventListener("click", copyLink);
-  window.addEventListener("hashchange", () => change(fromHash(location.hash)));
+  window.addEventListener("hashchange", () => change(fromAddress()));
 }
 
 function readSeed(name) {
@@ -305,7 +309,7 @@ async function start() {
   const settings = JSON.parse(await text("settings.json"));
   vocabulary = new Vocabulary(await text("vocabulary.txt"));
   $("model").textContent = `Model: ${settings.model}.`;
-  state.caption ||= exampleFor(vocabulary);
+  state = fromAddress();
   lay(figuresOf(state, vocabulary)); // the place is kept while the model is loaded
   showControls();
   listen();

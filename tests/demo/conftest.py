@@ -1,0 +1,105 @@
+"""A model with random weights whose pictures are no plain colour, its exports, and the page before it."""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+SCRIPT = pathlib.Path(__file__).parents[2] / "scripts" / "demo.py"
+
+
+@pytest.fixture(scope="session")
+def birds(randomize):
+    """SSAGAN for sampling that knows some colours."""
+    from ssagan_tf import SSAGAN, Vocabulary
+    from ssagan_tf.networks import Generator, TextEncoder
+
+    vocabulary = Vocabulary.build(["a red bird with yellow wings and a blue crown"])
+    return SSAGAN(
+        randomize(Generator(2, 64, 5, 16, 3, name="generator")),
+        None,
+        randomize(TextEncoder(len(vocabulary), 16, 0.5, 5, name="text_encoder")),
+        vocabulary=vocabulary,
+    )
+
+
+@pytest.fixture(scope="session")
+def exported(birds, tmp_path_factory):
+    """The folder that export.py writes, `.../birds`."""
+    from ssagan_tf.export import export
+
+    return export(birds, tmp_path_factory.mktemp("exported") / "birds").parent
+
+
+@pytest.fixture(scope="session")
+def endpoint(exported):
+    """Address of a server that draws with it."""
+    from ssagan_tf.export.server import serve
+
+    with serve(exported, port=0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield "http://{}:{}".format(*server.server_address)
+        server.shutdown()
+
+
+class Script:
+    """`demo.py` in a process of its own, which can be stopped and started again at the same port."""
+
+    def __init__(self, exported, endpoint):
+        self.arguments = [f"--model={exported}", f"--server={endpoint}"]
+        self.process, self.port = None, 0
+
+    def start(self) -> str:
+        command = [sys.executable, str(SCRIPT), *self.arguments, f"--port={self.port}"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        url = self.process.stdout.readline().split()[1]
+        self.port = int(url.rstrip("/").rpartition(":")[2])
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"{url}v1/models/birds", timeout=60).close()
+                return url
+            except urllib.error.HTTPError:
+                time.sleep(0.1)
+        raise TimeoutError(url)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def script(exported, endpoint):
+    return Script(exported, endpoint)
+
+
+@pytest.fixture(scope="session")
+def url(script):
+    """Address of the page."""
+    yield script.start()
+    script.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """`chromium(width=1000, dark=False)` -> `browser.Page`."""
+    pytest.importorskip("selenium", reason="selenium is not installed.")
+    if not shutil.which("chromium") or not shutil.which("chromedriver"):
+        pytest.skip("Chromium and its driver are not installed.")
+    from browser import Page
+
+    pages = []
+
+    def start(**options):
+        pages.append(Page(**options))
+        return pages[-1]
+
+    yield start
+    for page in pages:
+        page.driver.quit()

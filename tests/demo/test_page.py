@@ -1,0 +1,182 @@
+"""The page in a real browser, before a real model."""
+
+import urllib.parse
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def page(chromium, url):
+    """The page as it opens."""
+    return chromium().open(url)
+
+
+@pytest.fixture
+def open_page(page, url):
+    """`open_page(caption=..., seed=..., ...)`: the page with this state in its address."""
+    return lambda **state: page.open(f"{url}#{urllib.parse.urlencode(state)}")
+
+
+def assert_near(pixels, expected, levels=2):
+    assert np.abs(pixels.astype(int) - expected).max() <= levels
+
+
+def test_it_opens_with_pictures_and_nothing_moves_or_complains(chromium, url):
+    page = chromium().open(url)
+    assert len(page.captions()) == 6 and len(np.unique(page.pixels())) > 20
+    assert page.layout_shift() < 0.01
+    assert page.complaints() == []
+
+
+def test_a_typed_caption_becomes_its_pictures(open_page, birds):
+    page = open_page(caption="a bird")
+    page.write("caption", "a red bird")
+    page.wait_until_drawn("“a red bird”")
+    page.write("seed", "9223372036854775807")
+    page.wait_until_drawn("Seed 9223372036854775807")
+    assert_near(page.pixels(0), birds.generate("a red bird", seed=2**63 - 1)[0])
+    assert_near(page.pixels(1), birds.generate("a red bird", seed=-(2**63))[0])
+    assert page.alternatives()[0] == "“a red bird”, drawn with seed 9223372036854775807"
+
+
+def test_a_seed_that_is_none_is_told_and_the_pictures_stay(open_page):
+    page = open_page(caption="a red bird", count=1)
+    before = page.pixels()
+    page.write("seed", "12monkeys")
+    page.wait_for(lambda: "whole number" in page.status(), "The seed was not refused")
+    assert page["seed"].get_attribute("aria-invalid") == "true"
+    np.testing.assert_array_equal(page.pixels(), before)
+
+
+def test_a_word_is_swapped(open_page, birds):
+    page = open_page(caption="a red bird with yellow wings", seed=5)
+    page.button("yellow").click()
+    assert page.driver.switch_to.active_element.get_attribute("id") == "swap"
+    page.choose("swap", "blue")
+    page.wait_until_drawn("After: blue")
+    before, after = birds.generate(["a red bird with yellow wings", "a red bird with blue wings"], seed=5)
+    assert_near(page.pixels(0), before)
+    assert_near(page.pixels(1), after)
+    change = np.abs(page.pixels(0).astype(int) - page.pixels(1)).mean()
+    assert change > 0 and f"Difference ({change:.1f} of 255" in page.captions()[2]
+    assert page.captions()[3] == "Mask (64 × 64)"
+
+
+def test_colours_are_offered_first(open_page):
+    page = open_page(caption="a red bird", view="swap")
+    offered = page.driver.execute_script("return [...document.getElementById('swap')].map((option) => option.value)")
+    assert offered[:2] == ["yellow", "blue"] and offered[2:] == sorted(offered[2:])
+    assert page.captions()[1] == "After: yellow"
+
+
+def test_the_mask_slider_goes_through_all_stages(open_page, birds):
+    from selenium.webdriver import ActionChains, Keys
+
+    page = open_page(caption="a red bird", seed=3, count=1)
+    plain = page.pixels()
+    page["mask"].send_keys(Keys.ARROW_RIGHT)
+    page.wait_until_drawn("mask 4 × 4")
+    _, masks = birds.generate_with_masks("a red bird", seed=3)
+    rows = page.pixels().astype(int).sum(-1)
+    assert not np.array_equal(page.pixels(), plain)
+    # Brighter where the mask is larger, in squares of 16 pixels.
+    squares = rows.reshape(4, 16, 4, 16).mean((1, 3)).ravel()
+    assert np.corrcoef(squares, masks[0][0].ravel())[0, 1] > 0.3
+    width = page["mask"].size["width"]
+    ActionChains(page.driver).drag_and_drop_by_offset(page["mask"], width // 2, 0).perform()
+    page.wait_until_drawn("mask 64 × 64")
+    assert page["mask-text"].text == "64 × 64"
+    page["mask"].send_keys(Keys.HOME)
+    page.wait_until_drawn()
+    np.testing.assert_array_equal(page.pixels(), plain)
+
+
+def test_a_link_shows_the_same_pixels(open_page, chromium):
+    page = open_page(caption="a blue bird", view="swap", seed=-17, mask=2)
+    page.choose("swap", "wings")
+    page.wait_until_drawn("After: wings")
+    other = chromium().open(page.driver.current_url)
+    for index in range(4):
+        np.testing.assert_array_equal(other.pixels(index), page.pixels(index))
+    assert other.captions() == page.captions()
+
+
+def test_unknown_words_are_marked_and_corrected(open_page):
+    page = open_page(caption="a red brid with wimgs", count=1)
+    assert "brid is not known" in page["words"].text.replace("\n", " ")
+    page.button("bird?").click()
+    page.button("wings?").click()
+    page.wait_until_drawn("“a red bird with wings”")
+    assert "not known" not in page["words"].text
+    page.write("caption", "xyzzy")
+    page.wait_for(lambda: "knows no word" in page.status(), "It did not say so")
+
+
+def test_between_two_the_slider_mixes(open_page, birds):
+    page = open_page(caption="a red bird", to="a blue crown", view="between", seed=1, to_seed=2, along=0)
+    assert_near(page.pixels(1), birds.generate("a red bird", seed=1)[0])
+    page.driver.execute_script(
+        "const slider = document.getElementById('along'); slider.value = 100;"
+        "slider.dispatchEvent(new Event('input', { bubbles: true }))"
+    )
+    page.wait_until_drawn("100 % of the way")
+    assert_near(page.pixels(1), birds.generate("a blue crown", seed=2)[0])
+
+
+def test_keys_alone_do(open_page):
+    from selenium.webdriver import ActionChains, Keys
+
+    page = open_page(caption="a red bird", count=1)
+    page["caption"].click()
+    ActionChains(page.driver).send_keys(Keys.TAB, Keys.TAB, Keys.ENTER).perform()
+    page.wait_until_drawn("Before: red")
+    page.driver.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
+    page.wait_until_drawn("After: blue")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_on_a_phone_nothing_sticks_out_and_all_can_be_read(chromium, url, dark):
+    page = chromium(width=360, height=740, dark=dark).open(f"{url}#caption=a+red+brid&view=between")
+    assert page.driver.execute_script("return document.documentElement.scrollWidth") <= 360
+    pairs = page.driver.execute_script(_COLOURS)
+    assert min(map(contrast, pairs)) >= 4.5, pairs
+
+
+_COLOURS = """
+return [...document.querySelectorAll("h1, p, label, button, input, select, .unknown, output")].map((element) => {
+  let behind = element;
+  while (behind.parentElement && getComputedStyle(behind).backgroundColor === "rgba(0, 0, 0, 0)") {
+    behind = behind.parentElement;
+  }
+  return [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor];
+});
+"""
+
+
+def contrast(colours: tuple[str, str]) -> float:
+    """Of two CSS colours `rgb(r, g, b)`, by WCAG 2."""
+
+    def luminance(colour: str) -> float:
+        channels = np.array([int(part) for part in colour.strip("rgb()").split(", ")]) / 255
+        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        return float(linear @ (0.2126, 0.7152, 0.0722))
+
+    dark, light = sorted(map(luminance, colours))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_a_stopped_server_is_told_and_found_again(open_page, script, birds):
+    page = open_page(caption="a red bird", count=1, seed=100)
+    before = page.pixels()
+    script.stop()
+    try:
+        page.write("seed", "101")
+        page.wait_for(lambda: "does not answer" in page.status(), "It did not say so")
+        np.testing.assert_array_equal(page.pixels(), before)
+    finally:
+        script.start()
+    page.wait_until_drawn("Seed 101")
+    assert_near(page.pixels(), birds.generate("a red bird", seed=101)[0])
