@@ -2,7 +2,7 @@
 
     python scripts/ablate.py --dataset=synthbirds --steps=500 --seeds=0,1,2
     python scripts/ablate.py --dataset=synthbirds --steps=900 --seeds=0,1,2 --damsm=runs/damsm --out=runs/longer
-    python scripts/ablate.py --dataset=synthbirds --steps=20 --seeds=0 --variants=reference,no_mask --count=200
+    python scripts/ablate.py --steps=20 --pretraining_steps=20 --seeds=0 --variants=reference,no_mask --count=200
 
 What is done is not done again: stopped, the same command goes on, and with more --seeds or --variants it adds them.
 """
@@ -21,6 +21,9 @@ _DAMSM = flags.DEFINE_string(
 _OUT = flags.DEFINE_string("out", "runs/ablation", "Folder of trainings, sheets and the table.")
 _PRESET = flags.DEFINE_enum("preset", "small", list(PRESETS), "Settings of the reference.")
 _STEPS = flags.DEFINE_integer("steps", None, "Iterations of each training. [default: the preset's]", lower_bound=1)
+_PRETRAINING_STEPS = flags.DEFINE_integer(
+    "pretraining_steps", None, "Iterations for OUT/damsm. [default: as pretrain_damsm.py]", lower_bound=1
+)
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Each trains every variant once.")
 _VARIANTS = flags.DEFINE_list(
     "variants",
@@ -37,11 +40,13 @@ def main(_) -> None:
         raise app.UsageError(f"--seeds are whole numbers. Received: {','.join(_SEEDS.value)}.") from error
     cli.start_tensorflow()
     from ssagan_tf import ablation
+    from ssagan_tf.training import damsm_run
 
     config = preset(_PRESET.value, _DATASET.value).override(damsm=_DAMSM.value, steps=_STEPS.value)
-    steps = config.train.steps
-    # Sheets during trainings that nobody watches take time; each ends with one. A short trial is short.
-    config = config.override(sample_every=steps, pretraining_steps=min(config.train.pretraining_steps, steps))
+    # Sheets during trainings that nobody watches take time; each ends with one.
+    config = damsm_run.alone(config).override(
+        sample_every=config.train.steps, pretraining_steps=_PRETRAINING_STEPS.value
+    )
     try:
         table = ablation.ablate(config, pathlib.Path(_OUT.value), _VARIANTS.value, seeds, _COUNT.value)
     except ablation.Interrupted as interrupted:

@@ -16,9 +16,8 @@ import keras
 import numpy as np
 from absl import logging
 
-from ssagan_tf import files, saving
+from ssagan_tf import files
 from ssagan_tf.config import Config
-from ssagan_tf.damsm import DAMSM
 from ssagan_tf.data import open_source
 from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import Source
@@ -26,10 +25,7 @@ from ssagan_tf.data.synthbirds import FIXED_CAPTIONS
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.report import REPORT, evaluate, read_report
 from ssagan_tf.sampling import write_sheet
-from ssagan_tf.ssagan import SSAGAN
-from ssagan_tf.training import checkpoint, trainer
-from ssagan_tf.training.callbacks import StopGently
-from ssagan_tf.training.pretraining import DAMSM_FILE, provide_encoders, vocabulary_for
+from ssagan_tf.training import checkpoint, damsm_run, trainer
 from ssagan_tf.training.run import Run, load_model
 
 REFERENCE = "reference"
@@ -89,7 +85,7 @@ def ablate(config: Config, out: pathlib.Path, variants: Sequence[str], seeds: Se
         raise UserError(f"There is no such variant. Received: {unknown}. Use some of {', '.join(VARIANTS)}.")
     config = config.override(text_training="damsm")
     data = open_source(config.data.dataset, config.data.data_dir, config.model.image_size)
-    config = config.override(damsm=config.train.damsm or str(_pretrained(config, data, out / "damsm")))
+    config = config.override(damsm=config.train.damsm or _pretrained(config, Run(out / "damsm")))
     for seed in seeds:
         for name in variants:
             run = Run(out / name / f"seed-{seed}")
@@ -108,21 +104,16 @@ def ablate(config: Config, out: pathlib.Path, variants: Sequence[str], seeds: Se
     return written
 
 
-def _pretrained(config: Config, data: Prepared | Source, folder: pathlib.Path) -> pathlib.Path:
-    """A folder of encoders, pretrained there unless that is done."""
-    if (folder / DAMSM_FILE).exists():
-        return folder
-    keras.utils.set_random_seed(config.train.seed)
-    run, vocabulary = Run(folder), vocabulary_for(data, config)
-    model = SSAGAN.from_model_config(config.model, vocabulary)
-    run.begin(config, vocabulary)
-    stop = StopGently()
-    provide_encoders(run, model, data, config, stop)
-    if stop.stopped:
-        raise Interrupted(stop.signal)
-    damsm = DAMSM(model.text_encoder, model.image_encoder)
-    saving.write_state(folder / DAMSM_FILE, damsm.encoder_variables())
-    return folder
+def _pretrained(config: Config, run: Run) -> str:
+    """Its folder, with encoders as `pretrain_damsm.py` makes them; goes on where an earlier call was stopped."""
+    if run.begun():
+        trainer.check_same_run(run.config(), config, run)
+    done = checkpoint.newest(run.pretraining)
+    if done is None or done.step < config.train.pretraining_steps:
+        outcome = damsm_run.pretrain(run, config)
+        if outcome.signal is not None:
+            raise Interrupted(outcome.signal)
+    return str(run.folder)
 
 
 def _train(run: Run, config: Config) -> None:

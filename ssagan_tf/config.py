@@ -76,6 +76,8 @@ class TrainConfig:
         pretraining_schedule: of the rate, "published" or "cosine": see `training.schedules`.
         pretraining_gamma3: sharpness of DAMSM's matching in pretraining.
         pretraining_word_group: pairs that its word loss tells apart at a time; 0: the whole batch, as published.
+        pretraining_family: drawn birds in a row that have crown, wing and belly in common, so that a batch asks for the
+            rest, too.
         generator_rate, discriminator_rate, encoder_rate: learning rates of the Adams.
         ema_pictures: half-life, in pictures seen, of the generator's moving average; 0: none (published).
         checkpoint_every: iterations between checkpoints.
@@ -96,6 +98,7 @@ class TrainConfig:
     pretraining_schedule: str = "published"
     pretraining_gamma3: float = 10.0
     pretraining_word_group: int = 0
+    pretraining_family: int = 1
     generator_rate: float = 1e-4
     discriminator_rate: float = 4e-4
     encoder_rate: float = 4e-5
@@ -203,6 +206,7 @@ _LIMITS = {
     "pretraining_rate": (0, 1),
     "pretraining_gamma3": (0, 1000),
     "pretraining_word_group": (0, 65_536),
+    "pretraining_family": (1, 100),
     "generator_rate": (0, 1),
     "discriminator_rate": (0, 1),
     "encoder_rate": (0, 1),
@@ -272,6 +276,7 @@ SMALL = Config(
         pretraining_rate=5e-3,
         pretraining_schedule="cosine",
         pretraining_gamma3=20.0,
+        pretraining_word_group=16,
         ema_pictures=500,
         checkpoint_every=100,
         sample_every=100,

@@ -67,7 +67,15 @@ def test_what_was_trained_otherwise_is_not_taken_for_done(tmp_path):
 @pytest.mark.slow
 def test_one_command_trains_scores_and_tells_and_does_nothing_twice(tmp_path):
     script = pathlib.Path(__file__).parents[1] / "scripts" / "ablate.py"
-    command = [sys.executable, str(script), "--steps=2", "--seeds=3", "--count=150", "--out=out"]
+    command = [
+        sys.executable,
+        str(script),
+        "--steps=2",
+        "--pretraining_steps=2",
+        "--seeds=3",
+        "--count=150",
+        "--out=out",
+    ]
     command.append("--variants=reference,no_mask")
     first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900)
     assert first.returncode == 0, first.stderr[-3000:]

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssagan_tf.config import Config
-from ssagan_tf.data.records import CAPTIONS, IMAGE, LABEL, Prepared, features
+from ssagan_tf.data.records import CAPTIONS, IMAGE, KEY, LABEL, Prepared, features
 from ssagan_tf.data.source import DRAWN, Source, resize_short_side, working_size
 from ssagan_tf.errors import UserError
 from ssagan_tf.text.captions import CaptionEncoder
@@ -24,7 +24,14 @@ _VOCABULARY_EXAMPLES = 2000  # of a source that draws: its few words are all in 
 
 
 def training_batches(
-    data: Prepared | Source, encoder: CaptionEncoder, config: Config, first_step: int = 0, split: str = "train"
+    data: Prepared | Source,
+    encoder: CaptionEncoder,
+    config: Config,
+    first_step: int = 0,
+    split: str = "train",
+    together: int = 1,
+    first_picture: int | None = None,
+    keys: bool = False,
 ) -> tf.data.Dataset:
     """Endless batches for `SSAGAN.train_step`, from iteration `first_step` on.
 
@@ -34,10 +41,13 @@ def training_batches(
         config: image size, batch size, seed and how pictures are varied.
         first_step: batches to pass over, as if they had been given.
         split: "train" or "test".
+        together: so many examples of a source, neighbours there, stay neighbours in every pass; divides their number.
+        first_picture: pictures to pass over instead, where earlier batches were of another size.
+        keys: with the pictures' keys, too; the batches are the same.
 
     Returns:
         Elements {"image": (B, S, S, 3) float32 in [-1, 1], "caption": (B, T) int64, "class_id": (B,) int64}, sorted by
-        falling caption length within the batch, as published.
+        falling caption length within the batch, as published. With `keys` also "key", (B,) string.
 
     Raises:
         UserError: the split is empty.
@@ -45,19 +55,23 @@ def training_batches(
     if not _size(data, split):
         raise UserError(f"There is no picture to read. Received: {data.name} without any in {split!r}. Add some.")
     batch_size, seed = config.train.batch_size, config.train.seed
-    first = first_step * batch_size
-    stream = _from_records if isinstance(data, Prepared) else _from_source
-    examples = stream(data, split, config, first).enumerate(start=first)
+    first = first_step * batch_size if first_picture is None else first_picture
+    if isinstance(data, Prepared):
+        examples = _from_records(data, split, config, first)
+    else:
+        examples = _from_source(data, split, config, first, together)
+    examples = examples.enumerate(start=first)
 
     def one(place, example):
-        return _augmented(example, tf.stack([tf.constant(seed, tf.int64), place]), encoder, config)
+        varied = _augmented(example, tf.stack([tf.constant(seed, tf.int64), place]), encoder, config)
+        return varied | {"key": example["key"]} if keys else varied
 
     examples = examples.map(one, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     batches = examples.batch(batch_size, drop_remainder=True)
     return batches.map(_longest_first).prefetch(tf.data.AUTOTUNE)
 
 
-def _from_source(source: Source, split: str, config: Config, first: int) -> tf.data.Dataset:
+def _from_source(source: Source, split: str, config: Config, first: int, together: int) -> tf.data.Dataset:
     """Pictures decoded or drawn in Python, each pass in an order of its own that needs no buffer."""
     examples = source.examples(split)
     count = len(examples)
@@ -66,16 +80,20 @@ def _from_source(source: Source, split: str, config: Config, first: int) -> tf.d
     def load(index):
         example = examples[int(index)]
         picture = np.asarray(resize_short_side(example.load(), size))
-        return picture, np.array(example.captions, object), np.int64(example.class_id)
+        return picture, np.array(example.captions, object), np.int64(example.class_id), example.key
 
     def nth(place):
         seed = tf.stack([tf.constant(config.train.seed, tf.int64), place // count])
-        index = tf.random.experimental.index_shuffle(place % count, seed, tf.constant(count - 1, tf.int64))
-        picture, captions, class_id = tf.numpy_function(load, [index], [tf.uint8, tf.string, tf.int64])
+        last = tf.constant(count // together - 1, tf.int64)
+        group = tf.random.experimental.index_shuffle(place % count // together, seed, last)
+        index = together * group + place % together
+        kinds = [tf.uint8, tf.string, tf.int64, tf.string]
+        picture, captions, class_id, key = tf.numpy_function(load, [index], kinds)
         return {
             "picture": tf.ensure_shape(picture, [None, None, 3]),
             "captions": tf.ensure_shape(captions, [None]),
             "class_id": tf.ensure_shape(class_id, []),
+            "key": tf.ensure_shape(key, []),
         }
 
     places = tf.data.Dataset.range(first, tf.int64.max)
@@ -109,6 +127,7 @@ def _parsed(record):
         "picture": tf.io.decode_png(fields[IMAGE], channels=3),
         "captions": fields[CAPTIONS],
         "class_id": fields[LABEL],
+        "key": fields[KEY],
     }
 
 

@@ -9,6 +9,7 @@ from ssagan_tf.networks.layers import BatchNorm, at_least_float32, conv, dense, 
 
 # Of each convolution: its filters in parts of `base_filters`, its size, its stride. Regions come from the last but one.
 _CONVS = ((1, 4, 2), (2, 4, 2), (2, 3, 1), (4, 4, 2), (4, 3, 1), (8, 4, 2))
+_SHRUNK = 16  # pixels to a place of the last one
 
 
 @register
@@ -36,7 +37,8 @@ class CompactImageEncoder(keras.Model):
         ]
         self.norms = [BatchNorm(name=f"norm_{index}", dtype=policy) for index in range(len(self.convs))]
         self.to_regions = conv(widths[-2], embedding_dim, 1, use_bias=False, name="to_regions", dtype=policy)
-        self.to_code = dense(widths[-1], embedding_dim, name="to_code", dtype=policy)
+        self.cells = max(1, image_size // _SHRUNK) ** 2
+        self.to_code = dense(self.cells * widths[-1], embedding_dim, name="to_code", dtype=policy)
 
         # === Config ===
         self.embedding_dim = embedding_dim
@@ -51,14 +53,15 @@ class CompactImageEncoder(keras.Model):
             filters = layer.filters
             norm.build((None, None, None, filters))
         self.to_regions.build((None, None, None, self.convs[-2].filters))
-        self.to_code.build((None, filters))
+        self.to_code.build((None, self.cells * filters))
         self.built = True
 
     def call(self, images, training=False):
         x, seen = images, None
         for layer, norm in zip(self.convs, self.norms, strict=True):
             seen, x = x, leaky_relu(norm(layer(x), training=training))
-        code = self.to_code(tf.reduce_mean(x, [1, 2]))
+        # Of all places, not of their mean, in which the shape of a beak is lost.
+        code = self.to_code(tf.reshape(x, [-1, self.cells * x.shape[-1]]))
         return at_least_float32(self.to_regions(seen)), at_least_float32(code)
 
     def get_config(self):

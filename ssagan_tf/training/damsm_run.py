@@ -57,7 +57,12 @@ Watch:           `tensorboard --logdir={run}`
 # and there is time for more and larger iterations.
 _ALONE = {
     ("published", "coco"): {"max_words": 15},
-    ("small", "synthbirds"): {"pretraining_steps": 1500, "pretraining_batch_size": 64},
+    ("small", "synthbirds"): {
+        "pretraining_steps": 3000,
+        "pretraining_batch_size": 64,
+        "pretraining_rate": 8e-3,
+        "pretraining_family": 4,
+    },
 }
 _SHEET_ROWS = 6
 _DRAWS = 10
@@ -89,10 +94,12 @@ def resolve(
     if out is None and not resume:
         out = f"runs/damsm-{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
     run, config = resolve_run(dataset, preset_name, out, resume, **flags)
-    if run.begun():
-        return run, config
-    changes = _ALONE.get(("published" if config.model.published else "small", dataset), {})
-    return run, config.override(**{name: value for name, value in changes.items() if flags.get(name) is None})
+    return (run, config) if run.begun() else (run, alone(config).override(**flags))
+
+
+def alone(config: Config) -> Config:
+    """A training's configuration as it is for a pretraining of its own, which has more time."""
+    return config.override(**_ALONE.get(("published" if config.model.published else "small", config.data.dataset), {}))
 
 
 def summary(outcome: Outcome, config: Config) -> str:

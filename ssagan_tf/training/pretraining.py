@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import os
 import pathlib
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from ssagan_tf.damsm import DAMSM
 from ssagan_tf.data.pipeline import training_batches, vocabulary_of
 from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import DRAWN, Example, Source
+from ssagan_tf.data.synthbirds import SynthBirds
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import ImageEncoder
 from ssagan_tf.ssagan import CONFIG_FILE, SSAGAN, VOCABULARY_FILE
@@ -201,8 +203,11 @@ def fit_damsm(
     # The devices' shares are equal.
     batch_size = train.pretraining_batch_size
     batch_size += -batch_size % damsm.distribute_strategy.num_replicas_in_sync
-    given = _Kept(data) if data.name in DRAWN and not isinstance(data, Prepared) else data
-    batches = training_batches(given, encoder, config.override(batch_size=batch_size), first_step)
+    given, family = data, 1
+    if isinstance(data, SynthBirds):
+        family = math.gcd(train.pretraining_family, data.count["train"])
+        given = _Kept(SynthBirds(data.image_size, data.seed, data.count, family))
+    batches = training_batches(given, encoder, config.override(batch_size=batch_size), first_step, together=family)
     epoch = epoch_of(data, batch_size)
     rate = PretrainingRate(train.pretraining_schedule, train.pretraining_rate, train.pretraining_steps, epoch, progress)
     state = damsm.state_variables()

@@ -119,6 +119,16 @@ def test_every_example_comes_once_a_pass_each_pass_in_another_order(data, encode
     assert len({tuple(each) for each in passes}) == 4
 
 
+def test_neighbours_stay_together_where_that_is_asked_for(encoder):
+    twelve = Numbered()
+    twelve.examples = lambda split: [twelve._example(split, index) for index in range(12)]
+    stream = training_batches(twelve, encoder, CONFIG.override(batch_size=3), together=3).take(8)
+    groups = [np.sort(batch["class_id"].numpy()) for batch in stream]
+    assert all(group[0] % 3 == 0 and (np.diff(group) == 1).all() for group in groups)
+    first = [group[0] for group in groups]
+    assert sorted(first[:4]) == sorted(first[4:]) == [0, 3, 6, 9] and first[:4] != first[4:]
+
+
 def test_batches_may_be_larger_than_the_data(data, encoder):
     (batch,) = take(data, encoder, CONFIG.override(batch_size=2 * COUNT), 1)
     np.testing.assert_array_equal(np.sort(batch["class_id"]), np.repeat(np.arange(COUNT), 2))

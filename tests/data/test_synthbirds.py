@@ -135,6 +135,17 @@ def test_no_two_key_colours_of_a_test_bird_go_together_in_training():
         assert len(tested) >= 8 and len(seen) >= 48
 
 
+def test_a_family_shares_three_colours_and_nothing_else():
+    source, alone = SynthBirds(64, family=4), SynthBirds(64)
+    families = [[source.bird("train", first + i) for i in range(4)] for first in range(0, 400, 4)]
+    for number, family in enumerate(families):
+        assert len({(b.crown, b.wing, b.belly) for b in family}) == 1 and len(set(family)) == 4
+        assert family[0] == alone.bird("train", 4 * number)
+    assert all(not any(held_out(b.crown, b.wing, b.belly)) for family in families for b in family)
+    # As among birds that have nothing to do with each other, half of the breasts are as the belly.
+    assert 0.45 < np.mean([b.breast == b.belly for family in families for b in family[1:]]) < 0.68
+
+
 def test_every_colour_of_every_part_occurs_about_equally_often_in_training():
     train = birds("train", 2000)
     for part in PLUMAGE:

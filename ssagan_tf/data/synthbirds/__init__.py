@@ -49,6 +49,7 @@ class SynthBirds:
         image_size: pixels on a side; pictures are drawn at this size, never resized.
         seed: another seed, other birds.
         count: number of birds of "train" and "test".
+        family: so many birds in a row have crown, wing and belly in common: they are told apart by all the rest.
 
     Raises:
         UserError: a size that cannot be drawn, no such split, or no bird at all in one.
@@ -56,8 +57,9 @@ class SynthBirds:
 
     name = "synthbirds"
 
-    def __init__(self, image_size: int, seed: int = 0, count: dict[str, int] | None = None) -> None:
+    def __init__(self, image_size: int, seed: int = 0, count: dict[str, int] | None = None, family: int = 1) -> None:
         check_size(image_size)
+        self.family = family
         self.image_size = image_size
         self.seed = seed
         self.count = {"train": 20_000, "test": 2_000} | (count or {})
@@ -74,7 +76,8 @@ class SynthBirds:
 
     def bird(self, split: str, index: int) -> Bird:
         """What example `index` of the split shows."""
-        return random_bird(split, Dice(self.seed, split, index))
+        eldest = index - index % self.family
+        return random_bird(split, Dice(self.seed, split, index), Dice(self.seed, split, eldest))
 
     def vocabulary(self) -> None:
         """None: it is built from the training captions."""

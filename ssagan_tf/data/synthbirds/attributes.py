@@ -135,9 +135,11 @@ COMBINATIONS: dict[str, tuple[tuple[str, str, str], ...]] = {
 }
 
 
-def random_bird(split: str, dice: Dice) -> Bird:
-    """A bird by lot, its crown, wing and belly from the split's `COMBINATIONS`."""
+def random_bird(split: str, dice: Dice, family: Dice | None = None) -> Bird:
+    """A bird by lot, its crown, wing and belly from the split's `COMBINATIONS`; by the lot of `family` if given."""
     crown, wing, belly = dice.choice(COMBINATIONS[split])
+    if family is not None:
+        crown, wing, belly = family.choice(COMBINATIONS[split])
     # Often two parts share a colour, as in nature: a calmer picture, and less to learn.
     breast = belly if dice.chance(0.5) else dice.choice(ATTRIBUTES["breast"])
     tail = wing if dice.chance(0.5) else dice.choice(ATTRIBUTES["tail"])
