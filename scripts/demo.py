@@ -20,10 +20,11 @@ from absl import flags
 
 from ssagan_tf import cli
 from ssagan_tf.demo import server as demo
+from ssagan_tf.files import BUNDLED_MODEL
 
-BUNDLED_MODEL = pathlib.Path(__file__).resolve().parent.parent / "saved_models" / "synthbirds-64"
-
-_MODEL = flags.DEFINE_string("model", str(BUNDLED_MODEL), "Folder of an export, of a run or of a model.")
+_MODEL = flags.DEFINE_string(
+    "model", str(BUNDLED_MODEL), "Folder of an export, of a run or of a model. [default: bundled]"
+)
 _SERVER = flags.DEFINE_string("server", None, "http:// or https://HOST:PORT of a server that draws instead.")
 _PORT = flags.DEFINE_integer("port", 8080, "Of the page; 0 for any that is free.", lower_bound=0, upper_bound=65535)
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen at. See above before you change it.")

@@ -1,12 +1,14 @@
 """Draws pictures of captions with a trained model.
 
+    python scripts/sample.py --caption="a small bird with a red crown and a yellow belly"
     python scripts/sample.py --model=runs/mine --caption="a bird with a red crown and a yellow belly" --out=sheet.png
     python scripts/sample.py --model=runs/mine --caption="a red bird" --caption="a blue bird" --count=6 --seed=7
     python scripts/sample.py --model=runs/mine --captions_file=captions.txt --masks
     python scripts/sample.py --model=runs/mine --caption="a red bird" --caption="a blue bird" --interpolate
     python scripts/sample.py --model=runs/mine --caption="a red bird" --seed=1 --to_seed=2 --interpolate
 
-The model is a run folder made by train.py or a model folder. The same caption and seed give the same picture.
+The model is a run folder made by train.py or a model folder; without --model, the small one of drawn birds that comes
+with the package. The same caption and seed give the same picture.
 --interpolate goes from the first caption to the second, or from one seed to the other, and writes a strip as PNG and,
 beside it, a film as GIF.
 """
@@ -17,8 +19,9 @@ from absl import app, flags
 
 from ssagan_tf import cli
 from ssagan_tf.errors import UserError
+from ssagan_tf.files import BUNDLED_MODEL
 
-_MODEL = flags.DEFINE_string("model", None, "Run folder or model folder.", required=True)
+_MODEL = flags.DEFINE_string("model", str(BUNDLED_MODEL), "Run folder or model folder. [default: bundled]")
 _CAPTIONS = flags.DEFINE_multi_string("caption", [], "What to draw; may be given several times.")
 _FILE = flags.DEFINE_string("captions_file", None, "Text file with more captions, one a line.")
 _OUT = flags.DEFINE_string("out", "sheet.png", "PNG file to write.")

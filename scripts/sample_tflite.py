@@ -1,12 +1,14 @@
 """Draws pictures of captions with a .tflite file, without TensorFlow and Keras, as a device does.
 
     pip install ai-edge-litert numpy pillow
+    python scripts/sample_tflite.py --caption="a small bird with a red crown and a yellow belly"
     python scripts/sample_tflite.py --model=saved_models/birds/1/tflite --caption="a bird with a red crown"
     python scripts/sample_tflite.py --model=float16.tflite --caption="a red bird" --caption="a blue bird" --seed=7
     python scripts/sample_tflite.py --model=float16.tflite --captions_file=captions.txt --out=sheet.png
 
 The model is a file that export.py --format=tflite wrote, or the folder of these files, of which the most accurate is
-taken. The same caption and seed give the picture that sample.py draws. This package need not be installed.
+taken; without --model, of the bundled one. The same caption and seed give the picture that sample.py draws. This
+package need not be installed.
 """
 
 import argparse
@@ -21,6 +23,7 @@ sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
 from ssagan_tf import on_device, pictures  # noqa: E402
 from ssagan_tf.data.source import read_captions  # noqa: E402
 from ssagan_tf.errors import UserError  # noqa: E402
+from ssagan_tf.files import BUNDLED_MODEL  # noqa: E402
 
 _SEED = "Seed of the first picture of each caption; the next have seed + 1, ..."
 
@@ -58,7 +61,8 @@ def _flags() -> argparse.Namespace:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--model", required=True, metavar="PATH", help="A .tflite file, or a folder of them.")
+    bundled = str(BUNDLED_MODEL / "1" / "tflite")
+    add("--model", default=bundled, metavar="PATH", help="A .tflite file, or a folder of them [default: bundled].")
     add("--caption", action="append", default=[], metavar="TEXT", help="What to draw; may be given several times.")
     add("--captions_file", metavar="FILE", help="Text file with more captions, one a line.")
     add("--out", default="sheet.png", type=_png, metavar="FILE", help="PNG file to write [default: sheet.png].")

@@ -1,4 +1,4 @@
-"""Writing without ever leaving half a file: aside, flushed, renamed."""
+"""Files: where the bundled model is, and writing without ever leaving half a file: aside, flushed, renamed."""
 
 import contextlib
 import hashlib
@@ -9,6 +9,9 @@ import uuid
 from collections.abc import Iterator
 
 from ssagan_tf.errors import UserError
+
+# The small model of drawn birds that comes with a checkout.
+BUNDLED_MODEL = pathlib.Path(__file__).resolve().parent.parent / "saved_models" / "synthbirds-64"
 
 
 def _aside(path: pathlib.Path) -> pathlib.Path:

@@ -108,7 +108,7 @@ def example_caption(vocabulary: Vocabulary) -> str:
 
 
 def write_server_files(version: pathlib.Path, vocabulary: Vocabulary, max_words: int) -> None:
-    """Writes settings, compose.yaml and README beside a version; settings that are there already are left alone.
+    """Writes settings, compose.yaml and SERVING.md beside a version; settings that are there already are left alone.
 
     Args:
         version: folder of a SavedModel.
@@ -139,7 +139,7 @@ def write_server_files(version: pathlib.Path, vocabulary: Vocabulary, max_words:
     table = "\n".join(f"| `{name}` | {_listed(row.inputs)} | {_listed(row.outputs)} |" for name, row in rows.items())
     about = {"name": name, "size": size, "words": len(vocabulary) - 1, "most": MOST_PICTURES, "length": max_words}
     readme = _README.format(**about, docker=docker, signatures=table, caption=example_caption(vocabulary))
-    files.write_atomically(out / "README.md", readme)
+    files.write_atomically(out / "SERVING.md", readme)
 
 
 def signatures(version: pathlib.Path) -> dict:

@@ -86,12 +86,13 @@ def _step_of(line: str) -> float:
         return math.inf
 
 
-def load_model(path: str | os.PathLike, best: bool = False) -> SSAGAN:
+def load_model(path: str | os.PathLike, best: bool = False, sampling_only: bool = True) -> SSAGAN:
     """The model of a run folder (its newest whole checkpoint, averaged weights if there are any) or a model folder.
 
     Args:
         path: the folder.
         best: of a run, the checkpoint with the best score instead of the newest.
+        sampling_only: of a run, leave out the networks that only training needs.
 
     Raises:
         UserError: neither of both, no checkpoint yet, or none that was scored.
@@ -106,11 +107,11 @@ def load_model(path: str | os.PathLike, best: bool = False) -> SSAGAN:
         raise UserError(f"Nothing was scored. Received: {path}. Train with --score_every=N, or leave --best out.")
     if (run.folder / WEIGHTS_FILE).is_file() and not run.checkpoints.is_dir():
         return SSAGAN.from_preset(path)
-    model = SSAGAN.from_model_config(run.config().model, run.vocabulary(), sampling_only=True)
+    model = SSAGAN.from_model_config(run.config().model, run.vocabulary(), sampling_only)
     found = checkpoint.newest(run.best if best else run.checkpoints)
     if found is None:
         raise UserError(f"The run has no checkpoint yet. Received: {path}. Wait for one, or train on with --resume.")
-    wanted = model.sampling_variables()
+    wanted = model.sampling_variables() | model.training_variables()
     averaged = {name.replace("average/", "generator/"): name for name in found.state if name.startswith("average/")}
     state = {name: found.state[averaged.get(name, name)] for name in wanted if averaged.get(name, name) in found.state}
     saving.assign_state(wanted, state, str(found.folder))

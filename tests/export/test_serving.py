@@ -91,7 +91,7 @@ def test_every_signature_is_warmed_up_with_a_request_that_it_answers(exported, s
 
 
 def test_the_servers_command_is_the_same_for_docker_and_compose(exported):
-    compose, readme = read(exported.parent, "compose.yaml"), read(exported.parent, "README.md")
+    compose, readme = read(exported.parent, "compose.yaml"), read(exported.parent, "SERVING.md")
     flags = [line.strip("- ") for line in compose.splitlines() if line.strip().startswith("- --")]
     command = readme.split("```sh\n")[1].split("docker compose")[0]
     assert command.replace("\\\n", " ").split()[-len(flags) :] == [f"--{flag}" for flag in flags]
@@ -101,7 +101,7 @@ def test_the_servers_command_is_the_same_for_docker_and_compose(exported):
 
 
 def test_the_readme_lists_every_signature(exported):
-    readme = read(exported.parent, "README.md")
+    readme = read(exported.parent, "SERVING.md")
     for signature in serving.signatures(exported):
         assert f"| `{signature}` | " in readme
     assert "64 x 64" in readme and "`seed` int64 (B)" in readme
