@@ -60,7 +60,7 @@ class PageServer(http.server.ThreadingHTTPServer):
     """
 
     daemon_threads = True
-    request_queue_size = 128
+    request_queue_size = 1024  # connections that wait until they are accepted; the system may allow fewer
 
     def __init__(self, model: str, vocabulary: bytes, port: int = 0, host: str = "127.0.0.1"):
         self.endpoint: str | None = None
