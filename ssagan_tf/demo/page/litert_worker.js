@@ -21,7 +21,9 @@ async function answer({ accelerator, signature, inputs }) {
 async function start(accelerator) {
   // Else the runtime looks for its .wasm beside this file.
   self.Module = { locateFile: (file) => here(`runtime/wasm/${file}`) };
-  litert = await import(here("runtime/litert.js"));
+  litert = await import(here("runtime/litert.js")).catch(() => {
+    throw new Error("the runtime is missing. Run npm install in the folder of this page.");
+  });
   await litert.loadLiteRt(here("runtime/wasm/"), { jspi: accelerator === "webgpu" });
   const file = await fetch(here("model.tflite"));
   if (!file.ok) {

@@ -1,0 +1,58 @@
+"""Takes the pictures of docs/demo.md, of a page that is running.
+
+python scripts/demo.py &
+python tests/demo/take_screenshots.py --url=http://127.0.0.1:8080/
+"""
+
+import io
+import pathlib
+import urllib.parse
+
+from absl import flags
+from browser import Page
+from PIL import Image
+
+from ssagan_tf import cli, files
+
+_URL = flags.DEFINE_string("url", "http://127.0.0.1:8080/", "Of the page.")
+_OUT = flags.DEFINE_string("out", "docs/images", "Folder to write to.")
+
+_CAPTION = "a small bird with a red crown, blue wings and a yellow belly"
+_SHOTS = {
+    "seeds": {"caption": _CAPTION},
+    "masks": {"caption": _CAPTION, "mask": 3},
+    "swap": {"caption": _CAPTION, "view": "swap", "word": 7, "swap": "green"},
+    "between": {"caption": _CAPTION, "view": "between", "to": "a large black bird with a white belly", "to_seed": 1},
+    "unknown": {"caption": "a small brid with turquoise wings and a yelow belly"},
+}
+_COLOURS = 128  # of the files, which are small for it
+
+
+def main(_) -> None:
+    page = Page(height=760)
+    for name, state in _SHOTS.items():
+        page.open(f"{_URL.value}#{urllib.parse.urlencode(state)}")
+        _save(page, name)
+    page.driver.execute_cdp_cmd("Network.enable", {})
+    offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    page.driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
+    page.write("caption", "a red bird")
+    page.wait_for(lambda: "does not answer" in page.status(), "It did not say so")
+    _save(page, "stopped")
+    page.driver.quit()
+    phone = Page(width=390, height=844, dark=True).open(f"{_URL.value}#{urllib.parse.urlencode(_SHOTS['swap'])}")
+    _save(phone, "phone")
+    phone.driver.quit()
+
+
+def _save(page: Page, name: str) -> None:
+    shot = Image.open(io.BytesIO(page.driver.get_screenshot_as_png())).convert("RGB").quantize(_COLOURS)
+    content = io.BytesIO()
+    shot.save(content, "PNG", optimize=True)
+    path = pathlib.Path(_OUT.value) / f"demo_{name}.png"
+    files.write_atomically(path, content.getvalue())
+    cli.say(f"Wrote {path}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

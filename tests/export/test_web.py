@@ -1,0 +1,48 @@
+"""The folder for browsers is whole, and its file draws the model's pictures without being resized."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ssagan_tf import demo
+from ssagan_tf.export import web
+from ssagan_tf.noise import normals
+from ssagan_tf.pictures import to_uint8
+
+
+@pytest.fixture(scope="module")
+def folder(random_model, tmp_path_factory):
+    version = tmp_path_factory.mktemp("web") / "birds" / "1"
+    web.export(random_model, version)
+    return version / web.FOLDER
+
+
+def test_everything_is_in_it(folder, random_model):
+    names = {path.name for path in folder.iterdir()}
+    assert names > {*demo.page_files(), "model.tflite", "package.json", "install_runtime.js", "LICENSE", "README.md"}
+    assert (folder / "vocabulary.txt").read_text().split("\n")[:3] == ["<end>", "a", "red"]
+    settings = json.loads((folder / "settings.json").read_text())
+    check = settings.pop("check")
+    assert settings == {
+        "backend": "litert",
+        "model": "birds",
+        "max_words": random_model.max_words,
+        "noise_dim": 5,
+        "mask_sizes": [4, 8, 16, 32, 64],
+    }
+    picture = random_model.generate(check["caption"], seed=int(check["seed"]))[0]
+    assert check["image"] == picture.ravel()[::48].tolist()
+
+
+def test_its_file_draws_one_picture_without_being_resized(folder, random_model):
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    interpreter = litert.Interpreter(str(folder / "model.tflite"), num_threads=1)
+    text, image = (interpreter.get_signature_runner(name) for name in ("text", "image"))
+    noise = image.get_input_details()["noise"]
+    assert noise["shape"].tolist() == noise["shape_signature"].tolist() == [1, 5]
+    ids = np.zeros((1, random_model.max_words), np.int32)
+    ids[0, :3] = random_model.vocabulary.encode("a red bird")
+    drawn = image(noise=normals([3], 5), sentence=text(ids=ids)["sentence"])
+    difference = to_uint8(drawn["image"]).astype(int) - random_model.generate("a red bird", seed=3)
+    assert np.abs(difference).max() <= 4
