@@ -90,7 +90,9 @@ class Page:
         return self["status"].text
 
     def captions(self) -> list[str]:
-        return [element.text for element in self.driver.find_elements(By.CSS_SELECTOR, "figcaption span")]
+        """Under the pictures: "Before: red, mask 4 × 4"."""
+        lines = [element.text.split("\n") for element in self.driver.find_elements(By.TAG_NAME, "figcaption")]
+        return [", ".join(line for line in parts if line and line != "PNG") for parts in lines]
 
     def alternatives(self) -> list[str]:
         canvases = self.driver.find_elements(By.TAG_NAME, "canvas")

@@ -41,15 +41,19 @@ function showControls() {
       $(name).value = state[name];
     }
   }
-  for (const radio of document.getElementsByName("view")) {
-    radio.checked = radio.value === state.view;
-  }
-  for (const field of document.querySelectorAll("[data-view]")) {
-    field.hidden = field.dataset.view !== state.view;
-  }
+  showView(state.view);
   $("along-text").value = `${state.along} %`;
   showStage();
   showSwap();
+}
+
+function showView(view) {
+  for (const radio of document.getElementsByName("view")) {
+    radio.checked = radio.value === view;
+  }
+  for (const field of document.querySelectorAll("[data-view]")) {
+    field.hidden = field.dataset.view !== view;
+  }
 }
 
 function showStage() {
@@ -252,14 +256,18 @@ function show(figure, [canvas, caption]) {
   const remark = figure.show(canvas, figure.jobs.map((job) => drawn.get(keyOf(job))), Number(state.mask));
   canvas.setAttribute("aria-label", remark ? `${figure.alt}; ${remark}` : figure.alt);
   canvas.classList.remove("old");
-  const title = document.createElement("span");
-  title.textContent = remark ? `${figure.title} (${remark})` : figure.title;
+  const [title, more] = [figure.title, remark].map((text) => {
+    const line = document.createElement("span");
+    line.textContent = line.title = text;
+    return line;
+  });
+  more.className = "remark";
   const save = document.createElement("button");
   save.type = "button";
   save.textContent = "PNG";
   save.setAttribute("aria-label", `Download ${figure.title} as PNG`);
   save.addEventListener("click", () => download(canvas, `${state.caption} ${figure.title} ${remark}`));
-  caption.replaceChildren(title, save);
+  caption.replaceChildren(title, more, save);
 }
 
 function say(text, wrong = false) {
@@ -304,6 +312,7 @@ async function opened(settings) {
 }
 
 async function start() {
+  showView(fromHash(location.hash).view); // before anything is waited for, so that nothing moves afterwards
   say("Loading …");
   $("count").replaceChildren(...COUNTS.map((count) => new Option(count, count)));
   const settings = JSON.parse(await text("settings.json"));
