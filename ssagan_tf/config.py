@@ -130,7 +130,10 @@ class Config:
             raw = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise UserError(f"The configuration is not JSON. Received: {origin}: {error}. Restore the file.") from error
-        config = _from_dict(cls, raw, origin)
+        try:
+            config = _from_dict(cls, raw, origin)
+        except OverflowError as error:
+            raise UserError(f"A number of the configuration is too large. Received: {origin}. Restore it.") from error
         config.check(f"{origin}: ")
         return config
 

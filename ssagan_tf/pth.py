@@ -63,7 +63,11 @@ def _rebuild_parameter(tensor, *_) -> _Tensor:
 
 def _ordered_dict(items=()) -> dict:
     """Stands for `collections.OrderedDict`; Python 2 gives its items at once."""
-    return {key: value for key, value in items}
+    result = {}
+    for key, value in items:
+        restricted_pickle.check_key(key)
+        result[key] = value
+    return result
 
 
 class _Machine(restricted_pickle.Machine):
@@ -81,7 +85,8 @@ class _Machine(restricted_pickle.Machine):
 
     def persistent_load(self, pid: object) -> _Storage:
         word, kind, key, _, size, *view = pid
-        if word != "storage" or not isinstance(kind, _Type) or any(part is not None for part in view):
+        known = word == "storage" and isinstance(kind, _Type) and isinstance(key, str | int)
+        if not known or any(part is not None for part in view):
             raise pickle.UnpicklingError("a reference to something other than a storage")
         return _Storage(kind, str(key), size)
 
@@ -195,7 +200,8 @@ def _tensors_of(value: object) -> dict[str, _Tensor]:
         raise pickle.UnpicklingError(f"a {type(value).__name__.strip('_')}, not a dictionary")
     for name, tensor in value.items():
         if not isinstance(name, str) or not isinstance(tensor, _Tensor) or not isinstance(tensor.storage, _Storage):
-            raise pickle.UnpicklingError(f"something other than a tensor under {str(name)[:80]!r}")
+            shown = repr(name[:80]) if isinstance(name, str) else f"a {type(name).__name__}"
+            raise pickle.UnpicklingError(f"something other than a tensor under {shown}")
     return value
 
 
@@ -215,9 +221,10 @@ def _arrays(tensors: Mapping[str, _Tensor], order: str, content: Callable[[_Stor
 def _view(row: np.ndarray, tensor: _Tensor) -> np.ndarray:
     """The tensor's view of its storage; within it, and showing no number more often than it is there."""
     shape, strides = tensor.shape, tensor.strides
-    steps = [(size - 1) * stride for size, stride in zip(shape, strides, strict=True)]
-    if not all(type(number) is int and number >= 0 for number in (tensor.offset, *shape, *strides)):
+    # Not only what cannot be: numbers of a million digits take long to multiply.
+    if not all(type(number) is int and 0 <= number < 2**63 for number in (tensor.offset, *shape, *strides)):
         raise ValueError("not numbers of a view")
+    steps = [(size - 1) * stride for size, stride in zip(shape, strides, strict=True)]
     if 0 in shape:
         return np.zeros(shape, row.dtype)
     if tensor.offset + sum(steps) >= len(row) or int(np.prod(shape, dtype=object)) > len(row):

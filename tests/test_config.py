@@ -39,6 +39,7 @@ BAD = {
     "not JSON": ("{", "not JSON"),
     "deep": ("[" * 100_000, "not JSON"),
     "long number": ('{"model": ' + "9" * 10_000 + "}", "not JSON"),
+    "longer than a fraction can be": (edited(model={"dropout": 10**400}), "too large"),
     "a list": ("[]", "fields are not as expected.*list"),
     "nothing": ("null", "fields are not as expected"),
     "a part missing": (json.dumps({"model": {}}), "fields are not as expected"),

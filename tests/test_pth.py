@@ -296,6 +296,26 @@ def test_other_values_are_refused_by_name(tmp_path, write, value, words):
     assert words in str(caught.value)
 
 
+# A tuple of twice the one before, two hundred times: to hash or to print it would take for ever.
+DOUBLED = b")" + b"q\x000h\x00h\x00\x86" * 200
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"}" + DOUBLED + b"K\x01s.",
+        b"ccollections\nOrderedDict\n((" + DOUBLED + b"K\x01tl\x85R.",
+        b"ccollections\nOrderedDict\n]" + DOUBLED + b"K\x01\x86a\x85R.",
+        b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\n" + DOUBLED + b"X\x03\x00\x00\x00cpuK\x01tQ.",
+    ],
+)
+def test_tuples_that_grow_without_end_are_refused_at_once(tmp_path, program):
+    with zipfile.ZipFile(tmp_path / "net.pth", "w") as archive:
+        archive.writestr("net/data.pkl", b"\x80\x02" + program)
+    with pytest.raises(UserError, match="was not read"):
+        pth.read(tmp_path / "net.pth")
+
+
 def test_types_that_numpy_does_not_have_are_refused_by_name(torch_names, tmp_path):
     storage = _Storage(torch_names.BFloat16Storage, "0", np.zeros(2, np.int16))
     value = {"weight": _tensor(torch_names, storage, (2,), (1,))}

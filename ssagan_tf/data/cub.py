@@ -255,7 +255,11 @@ def read_captions_pickle(path: pathlib.Path) -> tuple[dict[str, list[str]], Voca
     """Captions of each split as text, and the vocabulary with the published ids."""
     try:
         train, test, word_of, _ = restricted_pickle.load(path)
+        if not all(type(index) is int for caption in (*train, *test) for index in caption):
+            raise TypeError("word ids must be whole numbers")
         words = [word_of[index] for index in range(len(word_of))]
+        if not all(isinstance(word, str) for word in words):
+            raise TypeError("words must be text")
         texts = {
             split: [" ".join(word_of[index] for index in caption) for caption in captions]
             for split, captions in zip(SPLITS, (train, test), strict=True)

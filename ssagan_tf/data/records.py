@@ -351,12 +351,27 @@ def _read_state(folder: pathlib.Path, name: str) -> Prepared:
                 f"{FORMAT}. Prepare the data set again."
             )
         shards = tuple(Shard(**shard | {"left_out": tuple(shard["left_out"])}) for shard in state["shards"])
+        prepared = Prepared(folder, state["name"], state["image_size"], state["fingerprint"], shards)
+        _check_types(prepared)
         if any(path_problem(shard.file) or "/" in shard.file for shard in shards):
             raise ValueError("a shard outside the folder")
-        return Prepared(folder, state["name"], int(state["image_size"]), state["fingerprint"], shards)
+        return prepared
     except UserError:
         raise
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
             f"The file does not describe a prepared data set. Received: {path}: {error}. Prepare the data set again."
         ) from error
+
+
+def _check_types(prepared: Prepared) -> None:
+    """Raises ValueError for text in the place of a number and the like."""
+    texts = [prepared.name, prepared.fingerprint]
+    numbers = [prepared.image_size]
+    for shard in prepared.shards:
+        texts += [shard.file, shard.split, shard.sha256, *shard.left_out]
+        numbers += [shard.examples, shard.captions, shard.bytes]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("something else than text")
+    if not all(type(number) is int and 0 <= number < 2**63 for number in numbers):
+        raise ValueError("something else than a whole number")

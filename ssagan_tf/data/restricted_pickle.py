@@ -37,8 +37,8 @@ class _NumberType:
     """Stands for `numpy.dtype`, of plain numbers only (an object type would let anything in)."""
 
     def __init__(self, code: str, align: int = 0, copy: int = 1):
-        if code not in _NUMBER_TYPES:
-            raise pickle.UnpicklingError(f"NumPy type {code!r}")
+        if not isinstance(code, str) or code not in _NUMBER_TYPES:
+            raise pickle.UnpicklingError(f"NumPy type {code!r}" if isinstance(code, str) else "a NumPy type of objects")
         self.code, self.order = code, "|"
 
     def set(self, state: tuple) -> None:
@@ -58,7 +58,7 @@ def _number(kind: _NumberType, data: bytes | str) -> int | float | bool:
 def _latin1(text: str, encoding: str) -> bytes:
     """Stands for `_codecs.encode`, by which protocols 0 to 2 write bytes."""
     if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"the text encoding {encoding!r}")
+        raise pickle.UnpicklingError("another text encoding than Latin-1")
     return text.encode("latin1")
 
 
@@ -68,6 +68,12 @@ _NAMES = {
     ("numpy._core.multiarray", "scalar"): _number,
     ("_codecs", "encode"): _latin1,
 }
+
+
+def check_key(key: object) -> None:
+    """Raises UnpicklingError for keys that may take for ever to hash: tuples that share their parts."""
+    if type(key) not in (str, bytes, int, float, bool, type(None)):
+        raise pickle.UnpicklingError(f"a key of type {type(key).__name__.strip('_')}")
 
 
 # Python's own: the one in C sets memory aside for any memo index that a pickle claims to use.
@@ -81,6 +87,27 @@ class Machine(pickle._Unpickler):
             raise pickle.UnpicklingError(f"the name {module}.{name}")
         return self.names[module, name]
 
+    def load_dict(self) -> None:
+        items = self.pop_mark()
+        self.append({})
+        self._set_items(items)
+
+    def load_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._set_items([key, value])
+
+    def load_setitems(self) -> None:
+        self._set_items(self.pop_mark())
+
+    def _set_items(self, items: list) -> None:
+        """Keys and values in turn, into the dict that is on top."""
+        into = self.stack[-1]
+        if type(into) is not dict or len(items) % 2:
+            raise pickle.UnpicklingError("items of something else than a dict")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            check_key(key)
+            into[key] = value
+
     def load_build(self) -> None:
         state = self.stack.pop()
         if not isinstance(self.stack[-1], _NumberType):
@@ -92,7 +119,12 @@ class Machine(pickle._Unpickler):
         for instruction in pickletools.opcodes
         if instruction.name in _INSTRUCTIONS
     }
-    dispatch[pickle.BUILD[0]] = load_build
+    dispatch |= {
+        pickle.DICT[0]: load_dict,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.BUILD[0]: load_build,
+    }
 
 
 def load(path: str | os.PathLike) -> list | dict | tuple | str | int | float:

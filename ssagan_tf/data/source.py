@@ -30,6 +30,7 @@ MAX_CAPTION_FILE_BYTES = 2**20
 
 # Formats that Pillow decodes by itself; others would start other programs (EPS) or are no pictures.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+_LONGEST_PATH = 2048  # bytes; with the folder's own path before it, file systems take twice as many
 _REPAIR = "Replace the file, or leave it out of the data set."
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -186,6 +187,8 @@ def path_problem(name: str) -> str | None:
         return "a path that leads out of the folder"
     if name.encode("utf-8", errors="replace").decode() != name:
         return "a file name that is not Unicode"
+    if any(len(part.encode()) > 255 for part in parts) or len(name.encode()) > _LONGEST_PATH:
+        return "a file name that is too long"
     return None
 
 

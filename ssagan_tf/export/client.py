@@ -123,8 +123,19 @@ class Drawer:
                 f"The server does not answer. Received: {self.server}: {reason}, {self.tries} times. "
                 "Check that it runs, or give it more time with --timeout."
             )
-        counts = zip(outputs["known_words"], outputs["unknown_words"], strict=True)
-        return [Picture(png, *map(int, count)) for png, count in zip(outputs["png_bytes"], counts, strict=True)]
+        return _pictures(outputs, len(inputs["seed"]))
+
+
+def _pictures(outputs: dict[str, Sequence], wanted: int) -> list[Picture]:
+    """What a signature gave, if it is as many pictures as were asked for."""
+    try:
+        rows = zip(outputs["png_bytes"], outputs["known_words"], outputs["unknown_words"], strict=True)
+        pictures = [Picture(png, int(known), int(unknown)) for png, known, unknown in rows]
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise _refused("an answer that is none of this model's") from error
+    if len(pictures) != wanted or not all(isinstance(picture.png, bytes) for picture in pictures):
+        raise _refused(f"{len(pictures)} pictures, or none, where {wanted} were asked for")
+    return pictures
 
 
 def _parts(captions: Sequence[str], seeds: Sequence[int], truncation: float) -> Iterator[dict[str, Sequence]]:
@@ -163,7 +174,7 @@ class _Rest:
             outputs = json.loads(content)["outputs"]
             pngs = [base64.b64decode(png["b64"]) for png in outputs["png_bytes"]]
             return {**outputs, "png_bytes": pngs}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise _refused(f"an answer that is none of TensorFlow Serving's: {content[:80]!r}") from error
 
     def _post(self, body: bytes) -> tuple[int, bytes]:
@@ -185,7 +196,7 @@ def _error_in(content: bytes) -> str:
     """What TensorFlow Serving says of an error, or the beginning of what another server says."""
     try:
         return str(json.loads(content)["error"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return repr(content[:80])
 
 

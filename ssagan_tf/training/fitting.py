@@ -8,6 +8,9 @@ import tensorflow as tf
 from ssagan_tf.errors import UserError
 from ssagan_tf.training.callbacks import StopGently
 
+# In what TensorFlow says of damaged files, and of the stream that batches come from.
+_OF_DATA = ("record", "PNG", "Iterator::Root")
+
 
 def fit(model: keras.Model, batches: tf.data.Dataset, steps: int, callbacks: list[keras.callbacks.Callback]) -> None:
     """`model.fit` for that many iterations; signals are given back in the end, whatever happened.
@@ -19,7 +22,7 @@ def fit(model: keras.Model, batches: tf.data.Dataset, steps: int, callbacks: lis
         # One epoch of all steps: passes over the data have no meaning for a stream that a step's number finds.
         model.fit(batches, steps_per_epoch=steps, epochs=1, callbacks=callbacks, verbose=0, shuffle=False)
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
-        if not any(word in error.message for word in ("record", "PNG")):
+        if not any(word in error.message for word in _OF_DATA):
             raise
         raise UserError(
             f"The prepared data is damaged. Received: {error.message.splitlines()[0]}. "

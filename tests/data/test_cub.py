@@ -102,6 +102,8 @@ def test_a_captions_pickle_gives_captions_and_ids(tmp_path):
         [[[1]], [[1]], {0: "a", 1: "b"}, {}],
         [[1], [1], {0: "<end>", 1: "a"}, {}],
         [[[1]] * 7, [[1]] * 3, {0: "<end>", 1: "a"}, {}],
+        [[[1]], [[()]], {0: "<end>", 1: "a"}, {}],
+        [[[1]], [[1]], {0: "<end>", 1: ()}, {}],
     ],
 )
 def test_a_captions_pickle_of_another_shape_is_refused(tmp_path, content):

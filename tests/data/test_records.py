@@ -261,6 +261,11 @@ def test_a_place_that_cannot_be_written_to_is_refused(tmp_path):
         (lambda state: state | {"shards": [state["shards"][0] | {"file": "../../etc/passwd"}]}, "outside the folder"),
         (lambda state: state | {"shards": [state["shards"][0] | {"file": "/etc/passwd"}]}, "outside the folder"),
         (lambda state: state | {"shards": [state["shards"][0] | {"more": 1}]}, "does not describe"),
+        (lambda state: state | {"shards": [state["shards"][0] | {"examples": "2"}]}, "does not describe"),
+        (lambda state: state | {"shards": [state["shards"][0] | {"captions": -1}]}, "does not describe"),
+        (lambda state: state | {"shards": [state["shards"][0] | {"left_out": [3]}]}, "does not describe"),
+        (lambda state: state | {"image_size": float("inf")}, "does not describe"),
+        (lambda state: state | {"name": ["cub"]}, "does not describe"),
     ],
 )
 def test_a_description_that_is_none_is_refused(out, change, reason):

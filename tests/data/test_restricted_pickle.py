@@ -142,6 +142,29 @@ def test_lists_within_themselves_and_deep_ones_are_no_trap(read):
     assert len(read(doubling)) == 2
 
 
+# A tuple of twice the one before, two hundred times: to hash or to print it would take for ever.
+DOUBLED = b")" + b"q\x000h\x00h\x00\x86" * 200
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"}" + DOUBLED + b"K\x01s.",
+        b"}(" + DOUBLED + b"K\x01u.",
+        b"(" + DOUBLED + b"K\x01d.",
+        b"cnumpy\ndtype\n" + DOUBLED + b"\x85R.",
+        b"c_codecs\nencode\nX\x01\x00\x00\x00a" + DOUBLED + b"\x86R.",
+    ],
+)
+def test_tuples_that_grow_without_end_are_refused_at_once(read, program):
+    with pytest.raises(UserError, match="was not read"):
+        read(b"\x80\x02" + program)
+
+
+def test_tuples_that_grow_without_end_may_be_values(read):
+    assert len(read(b"\x80\x02" + DOUBLED + b".")) == 2
+
+
 def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(restricted_pickle, "MAX_BYTES", 10)
     path = tmp_path / "large.pickle"

@@ -269,7 +269,24 @@ def test_any_bytes_are_captions_or_refused(tmp_path_factory, content):
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "../a", "/a", "a/../../b", "a/../b", "a\\b", "..\\a", "a\0.png", "a\nb", "C:\\a", "a\ud800"],
+    [
+        "a" * 256,
+        "é" * 128,
+        "/".join(["a" * 100] * 30),
+        "",
+        ".",
+        "..",
+        "../a",
+        "/a",
+        "a/../../b",
+        "a/../b",
+        "a\\b",
+        "..\\a",
+        "a\0.png",
+        "a\nb",
+        "C:\\a",
+        "a\ud800",
+    ],
 )
 def test_paths_that_could_lead_elsewhere_are_refused(name):
     assert path_problem(name)

@@ -20,6 +20,7 @@ from ssagan_tf.export import client
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CAPTIONS = ["a red bird", "yellow wings", "a redd bird", "xyzzy"]
 SEEDS = [4, -1, 2**63 - 1, 0]
+ONE_PICTURE = b'{"outputs": {"png_bytes": [{"b64": ""}], "known_words": %s, "unknown_words": [1]}}'
 
 
 @pytest.fixture(autouse=True)
@@ -164,6 +165,14 @@ def test_pauses_grow(broken_server, monkeypatch):
         (500, b"<html>", "500 b'<html>'"),
         (200, b"hello", "none of TensorFlow Serving's: b'hello'"),
         (200, b'{"outputs": [1]}', "none of TensorFlow Serving's"),
+        (200, b"[" * 100_000, "none of TensorFlow Serving's"),
+        (500, b"[" * 100_000, "500 b'[[["),
+        (200, b'{"outputs": {"png_bytes": []}}', "none of this model's"),
+        (200, b'{"outputs": {"png_bytes": [], "known_words": [], "unknown_words": []}}', "0 pictures"),
+        *(
+            (200, ONE_PICTURE % known, "none of this model's")
+            for known in (b"[]", b"[null]", b"1", b"[1e999]", b"[[1]]")
+        ),
     ],
 )
 def test_a_refusal_is_told_and_not_repeated(broken_server, status, content, told):
