@@ -14,7 +14,7 @@ configuration, losses, sample sheets, checkpoints.
 from absl import app, flags
 
 from ssagan_tf import cli
-from ssagan_tf.config import PRESETS
+from ssagan_tf.config import PRESETS, TEXT_TRAININGS
 from ssagan_tf.data import DATASETS
 
 _DATASET = flags.DEFINE_enum("dataset", None, DATASETS, "What to train on.", required=True)
@@ -28,6 +28,13 @@ _STEPS = flags.DEFINE_integer("steps", None, "Iterations in all. [default: the p
 _DAMSM = flags.DEFINE_string("damsm", None, "Folder made by pretrain_damsm.py: take its encoders, pretrain none.")
 _PRETRAINING = flags.DEFINE_integer(
     "pretraining_steps", None, "Iterations of DAMSM before, at most --steps; 0: none.", lower_bound=0
+)
+_TEXT = flags.DEFINE_enum(
+    "text_training",
+    None,
+    TEXT_TRAININGS,
+    "How the text encoder learns from then on. frozen: not. damsm: from DAMSM on real pictures, as published. "
+    "end_to_end: from the generator, too. [default: the preset's]",
 )
 _BATCH = flags.DEFINE_integer("batch_size", None, "Pictures of an iteration, over all devices.", lower_bound=1)
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", None, "Height and width: 64, 128 or 256.", lower_bound=8)
@@ -58,6 +65,7 @@ def main(_) -> None:
         steps=_STEPS.value,
         damsm=_DAMSM.value,
         pretraining_steps=_PRETRAINING.value,
+        text_training=_TEXT.value,
         batch_size=_BATCH.value,
         image_size=_IMAGE_SIZE.value,
         base_filters=_FILTERS.value,

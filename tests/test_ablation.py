@@ -89,4 +89,4 @@ def test_one_command_trains_scores_and_tells_and_does_nothing_twice(tmp_path):
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert again.returncode == 0, again.stderr[-3000:]
     assert states and all(path.stat().st_mtime_ns == time for path, time in written.items())
-    assert again.stdout == first.stdout
+    assert first.stdout.endswith(again.stdout)  # the bars of trainings are gone

@@ -61,7 +61,7 @@ _ALONE = {
         "pretraining_steps": 3000,
         "pretraining_batch_size": 64,
         "pretraining_rate": 8e-3,
-        "pretraining_family": 4,
+        "pretraining_family": 8,
     },
 }
 _SHEET_ROWS = 6
