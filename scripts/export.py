@@ -1,7 +1,8 @@
-"""Exports a trained model for a server, a phone and other runtimes.
+"""Exports a trained model for a server, a phone, a web page and other runtimes.
 
     python scripts/export.py --model=runs/mine --out=saved_models/birds
     python scripts/export.py --model=runs/mine --out=saved_models/birds --format=saved_model,tflite
+    python scripts/export.py --model=runs/mine --out=saved_models/birds --format=web
 
 The model is a run folder made by train.py or a model folder. Each call writes a further version, saved_models/birds/1,
 saved_models/birds/2, ..., whole or not at all, so that a server that watches the folder never sees half a model.
