@@ -139,9 +139,9 @@ function readSeed(name) {
 async function copyLink() {
   try {
     await navigator.clipboard.writeText(location.href);
-    $("copied").textContent = "Copied.";
+    say("The link is copied.");
   } catch {
-    $("copied").textContent = "Copy the address of this page: it says all.";
+    say("Copy the address of this page: it says all.");
   }
 }
 
@@ -317,9 +317,10 @@ async function start() {
   $("count").replaceChildren(...COUNTS.map((count) => new Option(count, count)));
   const settings = JSON.parse(await text("settings.json"));
   vocabulary = new Vocabulary(await text("vocabulary.txt"));
-  $("model").textContent = `Model: ${settings.model}.`;
+  $("model").textContent = settings.model;
   state = fromAddress();
   lay(figuresOf(state, vocabulary)); // the place is kept while the model is loaded
+  $("below").hidden = false; // only now, so that it does not move
   showControls();
   listen();
   model = await opened(settings);

@@ -29,8 +29,10 @@ function swap(state, vocabulary) {
   }
   const words = tokenize(state.caption);
   const [from, to] = [words[wanted.index], wanted.replacement];
-  const before = plain(`Before: ${from}`, state.caption, state.seed);
-  const after = plain(`After: ${to}`, swapped(words, wanted.index, to), state.seed);
+  // The mask has a figure of its own here, and would hide what changes.
+  const bare = { show: (canvas, pictures) => shown(canvas, pictures, 0) };
+  const before = { ...plain(`Before: ${from}`, state.caption, state.seed), ...bare };
+  const after = { ...plain(`After: ${to}`, swapped(words, wanted.index, to), state.seed), ...bare };
   return [before, after, difference(before, after, `${from} for ${to}`), maskOf(before)];
 }
 
@@ -58,7 +60,7 @@ function shown(canvas, [picture], stage) {
 function difference(before, after, what) {
   const show = (canvas, [one, other]) => {
     const change = paintDifference(canvas, one, other);
-    return `${change.toFixed(1)} of 255 on average`;
+    return `${change.toFixed(1)} of 255`;
   };
   return {
     title: "Difference",
