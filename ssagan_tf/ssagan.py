@@ -11,6 +11,7 @@ import tensorflow as tf
 from ssagan_tf import distribution, files, losses, saving
 from ssagan_tf.config import TEXT_TRAININGS, Config, ModelConfig
 from ssagan_tf.errors import UserError
+from ssagan_tf.guard import guarded
 from ssagan_tf.networks import (
     CompactImageEncoder,
     Discriminator,
@@ -248,6 +249,7 @@ class SSAGAN(TextToImage):
         encoders = [self.text_encoder] + ([self.image_encoder] if self.image_encoder is not None else [])
         return [variable for encoder in encoders for variable in encoder.trainable_variables]
 
+    @guarded
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One published iteration: hinge step of D, penalty step of D, step of G, in this order.
 
@@ -260,7 +262,8 @@ class SSAGAN(TextToImage):
 
         Returns:
             "discriminator_loss", "gradient_penalty", "generator_loss" (without DAMSM), "damsm_fake" and "damsm_real"
-            (each with its weight): scalars of this iteration, of the global batch.
+            (each with its weight): scalars of this iteration, of the global batch. Where anything is not finite nothing
+            is changed, and the losses tell (`guard.was_skipped`).
         """
         image = tf.cast(batch["image"], self.generator.compute_dtype)
         noise_batch = batch["noise"] if "noise" in batch else self._draw_noise(tf.shape(image)[0])

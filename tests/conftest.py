@@ -1,5 +1,9 @@
 """What many tests share: weights that are not at their start, and the smallest model there is."""
 
+import contextlib
+import pathlib
+import subprocess
+
 import numpy as np
 import pytest
 
@@ -53,3 +57,28 @@ def device_export(tiny_model, randomize, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     tflite.export(model, folder)
     return model, folder / tflite.FOLDER
+
+
+@contextlib.contextmanager
+def _mounted(folder: pathlib.Path, options: str):
+    folder.mkdir()
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], capture_output=True, text=True)
+    if mount.returncode:
+        pytest.skip(f"mounting a small file system is not allowed here: {mount.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture(scope="session")
+def mounted():
+    """`with mounted(folder, options):` a file system of its own, in memory."""
+    return _mounted
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A file system of 64 KB."""
+    with _mounted(tmp_path / "small", "size=64k") as folder:
+        yield folder

@@ -1,4 +1,3 @@
-import contextlib
 import hashlib
 import os
 import pathlib
@@ -12,34 +11,15 @@ from ssagan_tf import files
 from ssagan_tf.errors import UserError
 
 
-@contextlib.contextmanager
-def _mounted(folder: pathlib.Path, options: str):
-    folder.mkdir()
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], capture_output=True, text=True)
-    if mount.returncode:
-        pytest.skip(f"mounting a small file system is not allowed here: {mount.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
-
-
 @pytest.fixture
-def full_disk(tmp_path):
-    """A file system of 64 KB."""
-    with _mounted(tmp_path / "small", "size=64k") as folder:
-        yield folder
-
-
-@pytest.fixture
-def read_only(tmp_path):
+def read_only(tmp_path, mounted):
     folder = tmp_path / "closed"
     folder.mkdir(mode=0o555)
     if not os.access(folder, os.W_OK):
         yield folder
     else:  # permissions do not bind the superuser
-        with _mounted(tmp_path / "read_only", "ro") as mounted:
-            yield mounted
+        with mounted(tmp_path / "read_only", "ro") as place:
+            yield place
 
 
 def entries(folder: pathlib.Path) -> list[str]:

@@ -8,8 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from ssagan_tf import DAMSM, SSAGAN
+from ssagan_tf.guard import was_skipped
 from ssagan_tf.losses import damsm_loss
 from ssagan_tf.networks import Discriminator, Generator, TextEncoder
+from ssagan_tf.training import checkpoint
 
 BATCH, STEPS = 4, 3
 random = np.random.default_rng(0)
@@ -91,6 +93,29 @@ def by_replica_is_another_loss(two_devices):
     assert float(their_own["discriminator_loss"]) == float(all_of_them["discriminator_loss"])
 
 
+def a_step_that_is_not_finite_leaves_no_trace_on_either(two_devices):
+    with two_devices.scope():
+        encoders = TextEncoder(7, 6, 0.5, 5, name="t"), Colours()
+        model = SSAGAN(Generator(2, 8, 5, 6, 3, name="g"), Discriminator(2, 8, 6, name="d"), *encoders)
+        model.compile()
+    named = checkpoint.variables(model, None)
+
+    def values():
+        local = two_devices.experimental_local_results
+        return [part.numpy() for name in named if "random" not in name for part in local(named[name].value)]
+
+    image = batch["image"].copy()
+    image[3, 0, 0, 0] = np.nan  # the second device's
+    before, told = values(), []
+    keep = keras.callbacks.LambdaCallback(on_train_batch_end=lambda number, logs: told.append(was_skipped(logs)))
+    for pictures in (image, batch["image"]):
+        data = tf.data.Dataset.from_tensors(batch | {"image": pictures})
+        model.fit(data, callbacks=[keep], verbose=0, shuffle=False)
+        same = [np.array_equal(old, new) for old, new in zip(before, values(), strict=True)]
+        assert all(same) if pictures is image else not all(same)
+    assert told == [True, False] and len(before) == 2 * len([name for name in named if "random" not in name])
+
+
 def compare(train, two_devices):
     one_logs, one = train(tf.distribute.get_strategy())
     two_logs, two = train(two_devices)
@@ -110,4 +135,5 @@ if __name__ == "__main__":
     compare(pretrain, two_devices)
     by_replica_is_another_loss(two_devices)
     pretrained_by_replica_is_the_mean_of_the_replicas(two_devices)
+    a_step_that_is_not_finite_leaves_no_trace_on_either(two_devices)
     print("EQUAL")

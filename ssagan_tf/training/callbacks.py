@@ -7,7 +7,7 @@ import pathlib
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -15,10 +15,12 @@ import tensorflow as tf
 
 from ssagan_tf import noise, pictures
 from ssagan_tf.errors import UserError
+from ssagan_tf.guard import was_skipped
 from ssagan_tf.networks import Generator
 from ssagan_tf.progress import Bar
 from ssagan_tf.training import checkpoint
 from ssagan_tf.training.run import Run
+from ssagan_tf.training.skipped import SkippedSteps
 
 _LOG_EVERY = 10  # iterations, whose mean is logged
 _SHEET_SEEDS = 4
@@ -54,7 +56,8 @@ class AverageGenerator(keras.callbacks.Callback):
                 average.assign(average * self._kept + current * (1.0 - self._kept))
 
     def on_train_batch_end(self, batch, logs=None):
-        self._update()
+        if not was_skipped(logs):
+            self._update()
 
 
 class Progress(keras.callbacks.Callback):
@@ -65,20 +68,41 @@ class Progress(keras.callbacks.Callback):
         first_step: iterations done before.
         steps: iterations in all.
         batch_size: pictures of an iteration.
+        first_picture: pictures seen before; None: as many as those iterations have with this batch size.
+        skipped: counts steps that were skipped, of a model that skips any.
 
     Raises:
-        UserError: a loss is not finite.
+        UserError: a loss is not finite; with `skipped`, too many in a row.
     """
 
-    def __init__(self, run: Run, first_step: int, steps: int, batch_size: int):
+    def __init__(
+        self,
+        run: Run,
+        first_step: int,
+        steps: int,
+        batch_size: int,
+        first_picture: int | None = None,
+        skipped: SkippedSteps | None = None,
+    ):
         super().__init__()
         self.step = first_step
         self._run = run
         self._batch_size = batch_size
+        self._before = (first_step * batch_size if first_picture is None else first_picture) - first_step * batch_size
+        self._skipped = skipped
         self._bar = Bar(steps - first_step)
         self._gathered: list[dict[str, float]] = []
         self._writer = tf.summary.create_file_writer(str(run.tensorboard))
         self._started = time.monotonic()
+
+    def pictures_before(self, step: int) -> int:
+        """Pictures seen before that iteration, the first being 1: where in the stream its batch begins."""
+        return self._before + (step - 1) * self._batch_size
+
+    @property
+    def pictures(self) -> int:
+        """Pictures seen."""
+        return self.pictures_before(self.step + 1)
 
     def on_train_begin(self, logs=None):
         self._started = time.monotonic()
@@ -86,30 +110,38 @@ class Progress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
         values = {name: float(value) for name, value in logs.items()}
+        self._bar.step(_without_idle_damsm(values))
         wrong = [name for name, value in values.items() if not math.isfinite(value)]
-        if wrong:
+        if not wrong:
+            self._gathered.append(values)
+            if self._skipped is not None:
+                self._skipped.finite(values)
+        elif self._skipped is not None:
+            self._skipped.skipped(self.step, values)
+        else:
             raise UserError(
                 f"Training has diverged. Received: {', '.join(wrong)} not finite at step {self.step}. "
                 "Go on from the last checkpoint with --resume, or start anew with another --seed."
             )
-        self._gathered.append(values)
-        self._bar.step(_without_idle_damsm(values))
-        if len(self._gathered) == _LOG_EVERY:
+        if self.step % _LOG_EVERY == 0:
             self._write()
 
     def _write(self):
+        if not self._gathered:
+            return
         means = {name: float(np.mean([each[name] for each in self._gathered])) for name in self._gathered[0]}
+        if self._skipped is not None and self._skipped.total:
+            means["skipped"] = self._skipped.total
         self._gathered.clear()
         seconds = time.monotonic() - self._started
-        self._run.log({"step": self.step, "pictures": self.step * self._batch_size, "seconds": seconds, **means})
+        self._run.log({"step": self.step, "pictures": self.pictures, "seconds": seconds, **means})
         with self._writer.as_default(self.step):
             for name, value in means.items():
                 tf.summary.scalar(f"loss/{name}", value)
         self._writer.flush()
 
     def on_train_end(self, logs=None):
-        if self._gathered:
-            self._write()
+        self._write()
         self._writer.close()
 
 
@@ -198,6 +230,7 @@ class Checkpoints(keras.callbacks.Callback):
         progress: knows the iteration.
         every: iterations between checkpoints.
         keep: how many are kept.
+        note: what is noted of each, beside its iteration.
     """
 
     def __init__(
@@ -207,9 +240,11 @@ class Checkpoints(keras.callbacks.Callback):
         progress: Progress | Pretraining,
         every: int,
         keep: int,
+        note: Callable[[], Mapping[str, object]] = dict,
     ):
         super().__init__()
         self._folder = folder
+        self._note = note
         self._variables = variables
         self._progress = progress
         self._every = every
@@ -230,7 +265,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def save(self):
         """Writes one now."""
-        checkpoint.save(self._folder, self._progress.step, self._variables, self._keep)
+        checkpoint.save(self._folder, self._progress.step, self._variables, self._keep, self._note())
         self._saved = self._progress.step
 
 

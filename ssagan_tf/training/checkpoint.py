@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import shutil
+import typing
 from collections.abc import Mapping
 
 import keras
@@ -27,7 +29,7 @@ class Checkpoint:
     folder: pathlib.Path
     step: int
     state: dict[str, np.ndarray]
-    note: dict[str, str | float]
+    note: dict[str, typing.Any]
 
 
 def variables(model: SSAGAN, average: keras.Model | None) -> dict[str, keras.Variable]:
@@ -54,7 +56,7 @@ def save(
     step: int,
     named: Mapping[str, keras.Variable],
     keep: int,
-    note: Mapping[str, str | float] | None = None,
+    note: Mapping[str, typing.Any] | None = None,
 ) -> None:
     """Writes `folder/step-...` aside and renames it, with a note in its JSON file, then removes all but the newest
     `keep`.
@@ -64,16 +66,23 @@ def save(
     """
     target = folder / f"step-{step:08d}"
     if target.exists():
-        shutil.rmtree(target)
+        _remove(target)
     with files.folder_written_atomically(target) as aside:
         saving.write_state(aside / _STATE, named)
         about = {**(note or {}), "step": step, "sha256": files.sha256(aside / _STATE)}
+        about["note_sha256"] = _note_checksum(about)
         files.write_atomically(aside / _NOTE, json.dumps(about) + "\n")
     # Later ones are damaged, or this would not be where the run is: they must not crowd out good ones.
     for old in [each for each in _folders(folder) if each.name <= target.name][keep:]:
-        shutil.rmtree(old)
+        _remove(old)
     for begun in folder.glob(".step-*"):  # by a run that was killed
         shutil.rmtree(begun)
+
+
+def _remove(checkpoint: pathlib.Path) -> None:
+    """Not there any more at once, however long it takes to delete."""
+    going = checkpoint.rename(checkpoint.with_name(f".{checkpoint.name}.removed"))
+    shutil.rmtree(going)
 
 
 def newest(folder: pathlib.Path) -> Checkpoint | None:
@@ -86,7 +95,7 @@ def newest(folder: pathlib.Path) -> Checkpoint | None:
     for each in found:
         try:
             return _read(each)
-        except (UserError, OSError, ValueError, KeyError, TypeError) as error:
+        except (UserError, OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             logging.warning("The checkpoint %s is damaged and passed over: %s", each, error)
     if found:
         raise UserError(f"All checkpoints are damaged. Received: {folder}. Restore one, or train anew.")
@@ -98,7 +107,16 @@ def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _read(folder: pathlib.Path) -> Checkpoint:
-    note = json.loads((folder / _NOTE).read_text())
+    note = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
+    if not isinstance(note, dict):
+        raise UserError(f"The note is none. Received: {folder / _NOTE}. Use another checkpoint.")
+    # Those of before the notes had one have no checksum of it.
+    if note.pop("note_sha256", None) not in (_note_checksum(note), None):
+        raise UserError(f"The note's checksum differs. Received: {folder / _NOTE}. Use another checkpoint.")
     if files.sha256(folder / _STATE) != note["sha256"]:
         raise UserError(f"The checksum differs. Received: {folder / _STATE}. Use another checkpoint.")
     return Checkpoint(folder, int(note["step"]), saving.read_state(folder / _STATE), note)
+
+
+def _note_checksum(note: Mapping[str, typing.Any]) -> str:
+    return hashlib.sha256(json.dumps(note, sort_keys=True).encode()).hexdigest()

@@ -25,23 +25,14 @@ from ssagan_tf.optimizers import adam
 from ssagan_tf.ssagan import SSAGAN, WEIGHTS_FILE
 from ssagan_tf.training import checkpoint
 from ssagan_tf.training.callbacks import AverageGenerator, Checkpoints, Progress, SampleSheets, StopGently
+from ssagan_tf.training.collapse import CollapseWatch
 from ssagan_tf.training.fitting import fit
 from ssagan_tf.training.metric_callback import Scoring, check_scorable
+from ssagan_tf.training.origin import check_origin, check_same_run, origin
 from ssagan_tf.training.pretraining import provide_encoders, vocabulary_for
 from ssagan_tf.training.run import Run
+from ssagan_tf.training.skipped import SkippedSteps
 
-# What may change when a run is resumed; all else makes it another run.
-_FREE = {
-    "data_dir",
-    "damsm",
-    "steps",
-    "checkpoint_every",
-    "sample_every",
-    "score_every",
-    "score_count",
-    "keep",
-    "max_minutes",
-}
 _SHEET_ROWS = 8
 _DATA = "data"  # in the run folder: what was prepared for it
 
@@ -138,30 +129,11 @@ def resolve_run(
     return run, config
 
 
-def check_same_run(was: Config, config: Config, run: Run) -> None:
-    """Raises UserError, naming what differs, unless a run begun as `was` may go on as `config`."""
-    different = [
-        f"{field}={getattr(now, field)!r}, was {getattr(before, field)!r}"
-        for now, before in zip(_parts(config), _parts(was), strict=True)
-        for field in dataclasses.asdict(now)
-        if field not in _FREE and getattr(now, field) != getattr(before, field)
-    ]
-    if different:
-        raise UserError(
-            f"The run was begun with other settings. Received: {run.folder}: {'; '.join(different)}. "
-            "Leave those flags out, or choose another --out."
-        )
-
-
 def _default_preset() -> str:
     if tf.config.list_physical_devices("GPU"):
         return "published"
     logging.warning("No GPU found: taking the small preset. For the published settings use --preset=published.")
     return "small"
-
-
-def _parts(config: Config) -> list:
-    return [config.model, config.data, config.train]
 
 
 def train(run: Run, config: Config) -> Outcome:
@@ -189,7 +161,9 @@ def train(run: Run, config: Config) -> Outcome:
         if config.train.ema_pictures:
             averaging = AverageGenerator(model, config.train.ema_pictures, config.train.batch_size)
     average = averaging and averaging.average
-    first_step = _restore(run, model, average)
+    variables = checkpoint.variables(model, average)
+    about = origin(config, vocabulary, data, strategy.num_replicas_in_sync)
+    first_step, first_picture = _restore(run, model, average, variables, about)
     if first_step is not None and first_step >= config.train.steps:
         raise UserError(
             f"Nothing is left to do. Received: --steps={config.train.steps:,}, and {first_step:,} are done. Give more."
@@ -205,7 +179,15 @@ def train(run: Run, config: Config) -> Outcome:
         logging.info("Going on after iteration %d.", first_step)
     run.forget_log_after(first_step)
 
-    progress = Progress(run, first_step, config.train.steps, config.train.batch_size)
+    def stream(first_picture: int, keys: bool = False) -> tf.data.Dataset:
+        return training_batches(data, model.caption_encoder, config, first_picture=first_picture, keys=keys)
+
+    def batch_of(step: int) -> dict:
+        return next(stream(progress.pictures_before(step), keys=True).as_numpy_iterator())
+
+    captions = _sheet_captions(data)
+    skipped = SkippedSteps(run, variables, batch_of)
+    progress = Progress(run, first_step, config.train.steps, config.train.batch_size, first_picture, skipped)
     callbacks = [
         *([averaging] if averaging else []),
         progress,
@@ -213,17 +195,18 @@ def train(run: Run, config: Config) -> Outcome:
         # Before the sheets: when the program is about to be killed, this comes first.
         Checkpoints(
             run.checkpoints,
-            checkpoint.variables(model, average),
+            variables,
             progress,
             config.train.checkpoint_every,
             config.train.keep,
+            lambda: {**about, "pictures": progress.pictures},
         ),
-        SampleSheets(run, _sheet_captions(data), progress, config.train.sample_every, average),
+        SampleSheets(run, captions, progress, config.train.sample_every, average),
+        CollapseWatch(run, captions, progress, config.train.sample_every, average),
     ]
     if config.train.score_every:
         callbacks.append(Scoring(run, model, data, progress, config.train, average))
-    batches = training_batches(data, model.caption_encoder, config, first_step)
-    fit(model, batches, config.train.steps - first_step, callbacks)
+    fit(model, stream(first_picture), config.train.steps - first_step, callbacks)
     return Outcome(run, progress.step, stop.signal, stop.time_is_up)
 
 
@@ -267,15 +250,26 @@ def devices() -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
 
 
-def _restore(run: Run, model: SSAGAN, average: keras.Model | None) -> int | None:
-    """Reads the newest checkpoint, or the weights of a model folder, and returns the iteration; None: nothing yet."""
+def _restore(
+    run: Run,
+    model: SSAGAN,
+    average: keras.Model | None,
+    variables: dict[str, keras.Variable],
+    about: dict,
+) -> tuple[int | None, int]:
+    """Reads the newest checkpoint, or the weights of a model folder.
+
+    Returns:
+        The iteration, None if there is nothing yet, and the pictures seen until then.
+    """
     found = checkpoint.newest(run.checkpoints)
     if found is None and not (run.folder / WEIGHTS_FILE).is_file():
-        return None
+        return None, 0
     if found is None:
         model.take_weights(run.folder)
         if average is not None:
             average.set_weights(model.generator.get_weights())
-        return 0
-    saving.assign_state(checkpoint.variables(model, average), found.state, str(found.folder))
-    return found.step
+        return 0, 0
+    check_origin(found, about, run)
+    saving.assign_state(variables, found.state, str(found.folder))
+    return found.step, int(found.note.get("pictures", found.step * about["config"]["train"]["batch_size"]))

@@ -56,6 +56,22 @@ def test_no_checkpoint_is_none(tmp_path):
     assert checkpoint.newest(tmp_path / "not there") is None
 
 
+def test_a_kill_while_an_old_one_is_deleted_leaves_no_half_of_it(tmp_path, monkeypatch):
+    save(tmp_path, 5, keep=1)
+
+    def broken_off(path, ignore_errors=False):
+        if "00000005" in str(path):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint.shutil, "rmtree", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        save(tmp_path, 10, keep=1)
+    assert [path.name for path in tmp_path.glob("step-*")] == ["step-00000010"]
+    monkeypatch.undo()
+    save(tmp_path, 15, keep=1)
+    assert steps(tmp_path) == [15]
+
+
 def test_a_step_may_be_saved_again(tmp_path):
     save(tmp_path, 5)
     checkpoint.save(tmp_path, 5, variables(9.0), 3)
@@ -81,6 +97,12 @@ DAMAGES = {
     "no note": lambda folder: (folder / "checkpoint.json").unlink(),
     "note cut": lambda folder: (folder / "checkpoint.json").write_text('{"step": 1'),
     "note of another kind": lambda folder: (folder / "checkpoint.json").write_text("[]"),
+    "note that is no object": lambda folder: (folder / "checkpoint.json").write_text('"step"'),
+    "note of a step without end": lambda folder: (folder / "checkpoint.json").write_text('{"step": 1e999}'),
+    "deeply nested note": lambda folder: (folder / "checkpoint.json").write_text("[" * 100_000),
+    "another step in the note": lambda folder: (folder / "checkpoint.json").write_text(
+        (folder / "checkpoint.json").read_text().replace('"step": 10', '"step": 11')
+    ),
     "note without a checksum": lambda folder: (folder / "checkpoint.json").write_text('{"step": 10}'),
     "empty folder": lambda folder: [path.unlink() for path in folder.iterdir()],
 }
@@ -141,6 +163,21 @@ def test_a_full_disk_leaves_earlier_checkpoints_as_they_are(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert steps(tmp_path) == [5] and checkpoint.newest(tmp_path).step == 5
+
+
+def test_a_disk_that_fills_up_keeps_the_last_whole_one_and_goes_on_when_there_is_room(full_disk):
+    kept = []
+    with pytest.raises(UserError, match="Could not write. Received: .*step-.*[Nn]o space left") as refused:
+        for step in range(1, 100):
+            save(full_disk / "checkpoints", step, keep=100)
+            kept.append(step)
+    assert len(kept) > 2 and "\n" not in str(refused.value)
+    assert checkpoint.newest(full_disk / "checkpoints").step == kept[-1]
+    assert steps(full_disk / "checkpoints") == kept
+    # Room is made.
+    checkpoint.shutil.rmtree(full_disk / "checkpoints" / "step-00000001")
+    save(full_disk / "checkpoints", kept[-1] + 1, keep=2)
+    assert steps(full_disk / "checkpoints") == [kept[-1], kept[-1] + 1]
 
 
 def test_a_note_says_step_and_checksum(tmp_path):

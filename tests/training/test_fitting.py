@@ -35,11 +35,14 @@ def test_a_record_of_something_else_is_told(record):
 
 
 def test_a_picture_that_is_too_small_is_told():
-    crop = lambda picture: tf.image.stateless_random_crop(picture, [8, 8, 3], [1, 2])  # noqa: E731
+    def cropped(png):
+        return tf.image.stateless_random_crop(tf.io.decode_png(png, channels=3), [8, 8, 3], [1, 2])
+
+    png = tf.io.encode_png(tf.zeros([4, 4, 3], tf.uint8))
     model = Mean()
     model.compile()
     with pytest.raises(UserError, match="prepared data is damaged"):
-        fit(model, tf.data.Dataset.from_tensors(tf.zeros([4, 4, 3], tf.uint8)).map(crop).batch(1), 1, [])
+        fit(model, tf.data.Dataset.from_tensors(png).map(cropped).batch(1), 1, [])
 
 
 def test_a_mistake_of_the_model_is_not_called_one_of_the_data():

@@ -12,9 +12,10 @@ import time
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import tensorflow as tf
 
-from ssagan_tf import SSAGAN, UserError, Vocabulary
+from ssagan_tf import SSAGAN, UserError, Vocabulary, files
 from ssagan_tf.config import Config, preset
 from ssagan_tf.data.records import open_prepared
 from ssagan_tf.training import checkpoint, trainer
@@ -150,6 +151,70 @@ def test_when_all_checkpoints_are_damaged_it_is_said_in_one_line(copy, tiny):
         load_model(copy.folder)
 
 
+def test_with_another_batch_size_no_picture_is_passed_over_or_seen_again(copy, tiny, monkeypatch):
+    begun = []
+    usual = trainer.training_batches
+
+    def spied(*given, **options):
+        begun.append(options["first_picture"])
+        return usual(*given, **options)
+
+    monkeypatch.setattr(trainer, "training_batches", spied)
+    for steps, batch_size in ((4, 3), (5, 2)):
+        trainer.train(copy, tiny.override(steps=steps, batch_size=batch_size))
+    # Two iterations of two pictures, two of three.
+    assert begun == [4, 10]
+    assert checkpoint.newest(copy.checkpoints).note["pictures"] == 12
+
+
+def test_a_checkpoint_says_whose_it_is_and_another_run_does_not_go_on_from_it(copy, tiny):
+    note = checkpoint.newest(copy.checkpoints).note
+    assert Config.from_json(json.dumps(note["config"])) == tiny
+    assert (note["pictures"], note["devices"]) == (4, 1)
+    (copy.folder / "vocabulary.txt").write_text((copy.folder / "vocabulary.txt").read_text().replace("noise", "nose"))
+    with pytest.raises(UserError, match="begun with other words. Received: .*step-00000002"):
+        trainer.train(copy, tiny)
+
+
+def test_what_is_missing_in_a_checkpoint_is_named(copy, tiny):
+    folder = copy.checkpoints / "step-00000002"
+    held = safetensors.numpy.load_file(folder / "state.safetensors")
+    del held["generator_optimizer/iteration"]
+    safetensors.numpy.save_file(held, folder / "state.safetensors")
+    note = json.loads((folder / "checkpoint.json").read_text())
+    note["sha256"] = files.sha256(folder / "state.safetensors")
+    del note["note_sha256"]
+    (folder / "checkpoint.json").write_text(json.dumps(note))
+    with pytest.raises(UserError, match="generator_optimizer/iteration is missing"):
+        trainer.train(copy, tiny)
+
+
+def test_training_that_diverges_ends_with_the_pictures_and_the_weights_before(copy, tiny, monkeypatch):
+    taken = []
+    usual = trainer.training_batches
+
+    def spied(*given, keys=False, **options):
+        batches = usual(*given, keys=True, **options)
+
+        def note(batch):
+            keep = lambda names: taken.append([name.decode() for name in names])  # noqa: E731
+            (key,) = [batch.pop("key")]
+            with tf.control_dependencies([tf.numpy_function(keep, [key], [])]):
+                return batch | {"image": batch["image"] * np.nan}
+
+        return batches if keys else batches.map(note)
+
+    monkeypatch.setattr(trainer, "training_batches", spied)
+    before = state(copy)
+    with pytest.raises(UserError, match="diverged: 10 steps in a row"):
+        trainer.train(copy, tiny.override(steps=50))
+    (folder,) = (copy.folder / "not_finite").iterdir()
+    about = json.loads((folder / "about.json").read_text())
+    assert list(about["pictures"].values()) == taken[:10]
+    left = safetensors.numpy.load_file(folder / "state.safetensors")
+    assert_same(left, before)
+
+
 # === Which run ===
 
 
@@ -198,10 +263,10 @@ def test_a_run_that_goes_on_keeps_its_settings(straight, tiny):
         trainer.resolve("folder", "small", folder, True)
 
 
-@pytest.mark.parametrize("flags", [{"base_filters": 2}, {"image_size": 16}, {"seed": 6}, {"batch_size": 4}])
+@pytest.mark.parametrize("flags", [{"base_filters": 2}, {"image_size": 16}, {"seed": 6}])
 def test_a_run_does_not_go_on_as_another_one(straight, flags):
     ((name, value),) = flags.items()
-    was = {"base_filters": 1, "image_size": 8, "seed": 5, "batch_size": 2}[name]
+    was = {"base_filters": 1, "image_size": 8, "seed": 5}[name]
     with pytest.raises(UserError, match=f"other settings. Received: .*: {name}={value}, was {was}. Leave"):
         trainer.resolve("folder", None, straight[1].folder, True, **flags)
     with pytest.raises(UserError, match="dataset='cub', was 'folder'"):
