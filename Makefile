@@ -6,7 +6,7 @@ LEGACY := .venv-legacy
 BROWSER := .venv/installed-browser
 
 .DEFAULT_GOAL := help
-.PHONY: help install train demo test test-slow test-legacy test-browser lint
+.PHONY: help install train demo test test-slow test-legacy test-browser test-kills fuzz lint
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -49,6 +49,13 @@ $(BROWSER): setup.cfg
 	done
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[browser]'
 	@touch $@
+
+test-kills: $(INSTALLED)  ## a training that is killed 30 times must end as one that was not; some 10 minutes
+	PYTHONPATH=. $(BIN)/python tests/training/kills.py
+
+fuzz: $(INSTALLED)  ## 100,000 damaged inputs for everything that reads from outside; some 10 minutes
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	PYTHONPATH=. $(BIN)/python tests/fuzz/fuzz.py
 
 lint: $(INSTALLED)  ## style and format
 	$(BIN)/python -m ruff check .
