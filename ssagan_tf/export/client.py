@@ -233,7 +233,10 @@ class _Grpc:
             if error.code().name in _RETRIED_CODES:
                 raise _Again(reason) from error
             raise _refused(reason) from error
-        return {name: tf.make_ndarray(value) for name, value in outputs.items()}
+        try:
+            return {name: tf.make_ndarray(value) for name, value in outputs.items()}
+        except (ValueError, TypeError) as error:
+            raise _refused("tensors whose numbers are not as many as they say") from error
 
 
 def load(draw: Callable[[int], object], requests: int, at_once: int) -> str:

@@ -366,6 +366,11 @@ def _as_json(signatures: dict) -> dict:
     return {name: json_format.MessageToDict(signature, **options) for name, signature in signatures.items()}
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256  # that many may call at the same moment
+
+
 def serve(
     folder: str | os.PathLike, port: int = 8501, host: str = "127.0.0.1", handler: type[RestHandler] = RestHandler
 ) -> http.server.ThreadingHTTPServer:
@@ -382,8 +387,6 @@ def serve(
     """
     model = ServedModel(folder)
     try:
-        server = http.server.ThreadingHTTPServer((host, port), type("Handler", (handler,), {"model": model}))
+        return _Server((host, port), type("Handler", (handler,), {"model": model}))
     except OSError as error:
         raise UserError(f"Could not listen. Received: {host}:{port}: {error.strerror}. Use another port.") from error
-    server.daemon_threads = True
-    return server
