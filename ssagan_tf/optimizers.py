@@ -27,16 +27,25 @@ class Adam(keras.optimizers.Adam):
             keras.config.set_floatx(usual)
 
     def update_step(self, gradient, variable, learning_rate):
-        gradient = tf.cast(tf.convert_to_tensor(gradient), variable.dtype)
-        rate = tf.cast(learning_rate, variable.dtype)
-        step = tf.cast(self.iterations + 1, variable.dtype)
-        index = self._get_variable_index(variable)
-        first, second = self._momentums[index], self._velocities[index]
-        self.assign(first, first * self.beta_1 + gradient * (1.0 - self.beta_1))
-        self.assign(second, second * self.beta_2 + tf.square(gradient) * (1.0 - self.beta_2))
-        mean = first / (1.0 - tf.pow(tf.constant(self.beta_1, step.dtype), step))
-        variance = second / (1.0 - tf.pow(tf.constant(self.beta_2, step.dtype), step))
-        self.assign_sub(variable, rate * mean / (tf.sqrt(variance) + self.epsilon))
+        index, dtype = self._get_variable_index(variable), variable.dtype
+        first, second = self._momentums[index].value, self._velocities[index].value
+        step = tf.cast(self.iterations + 1, dtype)
+        beta_1, beta_2 = tf.constant(self.beta_1, dtype), tf.constant(self.beta_2, dtype)
+        left = tf.pow(beta_2, step)
+        # One pass over the weights, where the formula's operations one by one take sixteen. The kernel adds its epsilon
+        # before the bias correction: multiplied by that it is as if it were added after.
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=first.handle,
+            v=second.handle,
+            beta1_power=tf.pow(beta_1, step),
+            beta2_power=left,
+            lr=tf.cast(learning_rate, dtype),
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=self.epsilon * tf.sqrt(1.0 - left),
+            grad=tf.cast(tf.convert_to_tensor(gradient), dtype),
+        )
 
 
 def published_optimizers() -> dict[str, Adam]:

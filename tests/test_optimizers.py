@@ -1,8 +1,14 @@
 """Adam against its formula as published, with epsilon after the bias correction."""
 
+import os
+import pathlib
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ssagan_tf.optimizers import Adam, adam, published_optimizers
 
@@ -29,6 +35,25 @@ def test_adam_follows_its_formula_for_gradients_large_zero_and_as_small_as_epsil
     np.testing.assert_allclose(weights.numpy() - start, expected - start, rtol=1e-9, atol=1e-18)
 
 
+def test_what_was_read_before_a_step_stays_as_it_was():
+    # A tensor shares the variable's memory until that is written to, which the kernel must see.
+    weights = keras.Variable(np.ones([300, 300]), dtype="float32")
+    optimizer = adam(0.1)
+    optimizer.build([weights])
+
+    @tf.function
+    def step(gradient):
+        before = tf.convert_to_tensor(weights)
+        optimizer.apply([gradient], [weights])
+        return before, tf.convert_to_tensor(weights)
+
+    eager = tf.convert_to_tensor(weights)
+    before, after = step(tf.ones([300, 300]))
+    np.testing.assert_array_equal(eager, np.ones([300, 300]))
+    np.testing.assert_array_equal(before, np.ones([300, 300]))
+    np.testing.assert_allclose(after, np.full([300, 300], 0.9), rtol=1e-6)
+
+
 def test_a_learning_rate_is_exact_and_the_default_float_is_as_before():
     before = keras.config.floatx()
     optimizer = adam(1e-4)
@@ -46,3 +71,13 @@ def test_adam_is_restored_from_its_configuration():
     again = keras.optimizers.deserialize(keras.optimizers.serialize(adam(4e-4)))
     assert isinstance(again, Adam)
     assert (float(again.learning_rate), again.beta_1, again.beta_2) == (4e-4, 0.0, 0.9)
+
+
+@pytest.mark.slow
+def test_adam_follows_its_formula_on_two_devices(tmp_path):
+    root = pathlib.Path(__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": str(root), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    command = [sys.executable, str(root / "tests" / "two_devices_adam.py")]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "EQUAL" in done.stdout
