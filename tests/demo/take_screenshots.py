@@ -25,14 +25,17 @@ _SHOTS = {
     "between": {"caption": _CAPTION, "view": "between", "to": "a large black bird with a white belly", "to_seed": 1},
     "unknown": {"caption": "a small brid with turquoise wings and a yelow belly"},
 }
-_COLOURS = 128  # of the files, which are small for it
+_COLOURS = 256  # of the files, which are small for it
 
 
 def main(_) -> None:
-    page = Page(height=760)
+    page = Page(height=830)
     for name, state in _SHOTS.items():
         page.open(f"{_URL.value}#{urllib.parse.urlencode(state)}")
         _save(page, name)
+    phone = Page(width=390, height=844, dark=True).open(f"{_URL.value}#{urllib.parse.urlencode(_SHOTS['swap'])}")
+    _save(phone, "phone")
+    phone.driver.quit()
     page.driver.execute_cdp_cmd("Network.enable", {})
     offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
     page.driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
@@ -40,13 +43,14 @@ def main(_) -> None:
     page.wait_for(lambda: "does not answer" in page.status(), "It did not say so")
     _save(page, "stopped")
     page.driver.quit()
-    phone = Page(width=390, height=844, dark=True).open(f"{_URL.value}#{urllib.parse.urlencode(_SHOTS['swap'])}")
-    _save(phone, "phone")
-    phone.driver.quit()
 
 
 def _save(page: Page, name: str) -> None:
-    shot = Image.open(io.BytesIO(page.driver.get_screenshot_as_png())).convert("RGB").quantize(_COLOURS)
+    shot = (
+        Image.open(io.BytesIO(page.driver.get_screenshot_as_png()))
+        .convert("RGB")
+        .quantize(_COLOURS, dither=Image.Dither.NONE)
+    )
     content = io.BytesIO()
     shot.save(content, "PNG", optimize=True)
     path = pathlib.Path(_OUT.value) / f"demo_{name}.png"

@@ -254,7 +254,7 @@ function lay(figures) {
 
 function show(figure, [canvas, caption]) {
   const remark = figure.show(canvas, figure.jobs.map((job) => drawn.get(keyOf(job))), Number(state.mask));
-  canvas.setAttribute("aria-label", remark ? `${figure.alt}; ${remark}` : figure.alt);
+  canvas.setAttribute("aria-label", remark ? `${figure.alt}; ${figure.means} ${remark}` : figure.alt);
   canvas.classList.remove("old");
   const [title, more] = [figure.title, remark].map((text) => {
     const line = document.createElement("span");

@@ -8,8 +8,8 @@ import { swapOf, swapped } from "./words.js";
 /**
  * A figure.
  *
- * @typedef {{title: string, alt: string, jobs: object[], show: Function}} Figure
- *   jobs: pictures it needs; show(canvas, pictures, stage) paints them and may return a remark.
+ * @typedef {{title: string, alt: string, jobs: object[], show: Function, means: string}} Figure
+ *   jobs: pictures it needs; show(canvas, pictures, stage) paints them and may return a remark; means: what that says.
  */
 
 /** @returns {Figure[]} */
@@ -43,18 +43,19 @@ function between({ caption, seed, to, to_seed, along }) {
     alt: `A picture ${along} per cent of the way from “${start.caption}”, seed ${seed}, to “${end.caption}”, seed ${to_seed}`,
     jobs: [{ start, end, along: Number(along) / 100 }],
     show: shown,
+    means: "mask",
   };
   return [plain(`From: seed ${seed}`, start.caption, seed), mixed, plain(`To: seed ${to_seed}`, end.caption, to_seed)];
 }
 
 function plain(title, caption, seed) {
-  return { title, alt: `“${caption}”, drawn with seed ${seed}`, jobs: [{ caption, seed }], show: shown };
+  return { title, alt: `“${caption}”, drawn with seed ${seed}`, jobs: [{ caption, seed }], show: shown, means: "mask" };
 }
 
 function shown(canvas, [picture], stage) {
   const mask = stage ? stageOf(picture, stage) : null;
   paint(canvas, picture, mask);
-  return mask ? `mask ${mask.size} × ${mask.size}` : "";
+  return mask ? `${mask.size} × ${mask.size}` : "";
 }
 
 function difference(before, after, what) {
@@ -67,6 +68,7 @@ function difference(before, after, what) {
     alt: `Where the picture changes with ${what}`,
     jobs: [...before.jobs, ...after.jobs],
     show,
+    means: "on average",
   };
 }
 
@@ -76,7 +78,7 @@ function maskOf(before) {
     paintMask(canvas, mask, picture.size);
     return `${mask.size} × ${mask.size}`;
   };
-  return { title: "Mask", alt: "Where the text acts before the swap", jobs: before.jobs, show };
+  return { title: "Mask", alt: "Where the text acts before the swap", jobs: before.jobs, show, means: "mask" };
 }
 
 /** A picture's mask of a stage from 1; of the pictures on the way, a server gives the finest alone. */
