@@ -123,20 +123,28 @@ def _wait(process: int) -> None:
 
 
 def _kill(run: Run, config: Config, moment: str, dice: random.Random) -> None:
-    began = time.monotonic()
     process = _start(run, config)
+    try:
+        _wait_for(run, process, moment, dice)
+    finally:
+        os.kill(process, signal.SIGKILL)
+        _, status = os.waitpid(process, 0)
+    assert os.WIFSIGNALED(status), "the training ended before it was killed"
+
+
+def _wait_for(run: Run, process: int, moment: str, dice: random.Random) -> None:
+    began = time.monotonic()
     if moment == "at any moment":
         time.sleep(dice.uniform(0, 1.2) * _seconds_to_first_step(run))
     else:
         reached = {MOMENTS[0]: _writing, MOMENTS[1]: _stepping}[moment](run)
         while not next(reached):
-            assert os.waitpid(process, os.WNOHANG) == (0, 0), run.folder.with_suffix(".txt").read_text()[-2000:]
+            # Left to be waited for; `waitid` with WNOWAIT only looks.
+            ended = os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            assert ended is None, run.folder.with_suffix(".txt").read_text()[-2000:]
             assert time.monotonic() - began < LONGEST, f"no such moment in {LONGEST:.0f} seconds"
         _time_of[run.folder] = time.monotonic() - began
         time.sleep(dice.uniform(0, 0.004) if moment == MOMENTS[0] else dice.uniform(0, 0.3))
-    os.kill(process, signal.SIGKILL)
-    _, status = os.waitpid(process, 0)
-    assert os.WIFSIGNALED(status), "the training ended before it was killed"
 
 
 _time_of: dict[pathlib.Path, float] = {}
