@@ -156,9 +156,10 @@ def _seconds_to_first_step(run: Run) -> float:
 
 def _writing(run: Run) -> Iterator[bool]:
     """Whether a checkpoint is half written, which takes some milliseconds."""
+    before = set(run.checkpoints.glob(".step-*"))  # left by earlier kills
     while True:
         time.sleep(0.0005)
-        yield any(run.checkpoints.glob(".step-*.partial"))
+        yield not before.issuperset(run.checkpoints.glob(".step-*.partial"))
 
 
 def _stepping(run: Run) -> Iterator[bool]:
