@@ -43,6 +43,16 @@ def test_the_average_has_the_half_life_that_was_asked_for(tiny_model):
     np.testing.assert_allclose(seen, 1 - 0.5 ** (np.arange(1, 10) / 3), rtol=1e-5)
 
 
+def test_a_skipped_step_does_not_move_the_average(tiny_model):
+    model = tiny_model()
+    callback = AverageGenerator(model, half_life=6, batch_size=2)
+    model.generator.blocks[0].gate.assign(1.0)
+    callback.on_train_batch_end(0, {"generator_loss": float("nan"), "discriminator_loss": 1.0})
+    assert callback.average.blocks[0].gate.numpy() == 0
+    callback.on_train_batch_end(1, {"generator_loss": 0.5, "discriminator_loss": 1.0})
+    assert callback.average.blocks[0].gate.numpy() > 0
+
+
 def test_the_average_starts_as_the_generator_and_follows_all_of_it(tiny_model, randomize):
     model = tiny_model()
     randomize(model.generator)
