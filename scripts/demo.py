@@ -45,11 +45,11 @@ def main(_) -> None:
 def _start_drawing(model: pathlib.Path, scratch: pathlib.Path) -> str:
     """Address of a server that draws with the model, in a thread of this process."""
     cli.start_tensorflow()
-    from ssagan_tf.export import export
+    from ssagan_tf.export import export, newest_version
     from ssagan_tf.export.server import serve
     from ssagan_tf.training.run import load_model
 
-    if demo.newest_version(model) is None:
+    if newest_version(model) is None:
         cli.say("The model is being exported.")
         export(load_model(model), scratch / model.name)
         model = scratch / model.name

@@ -25,6 +25,7 @@ import urllib.parse
 
 from ssagan_tf.demo import SETTINGS_FILE, VOCABULARY_FILE, page_files
 from ssagan_tf.errors import UserError
+from ssagan_tf.export import newest_version
 
 _CONNECTIONS = 64  # at a time; more of them wait
 _FORWARDED = 8  # requests handed on at a time; more of them wait
@@ -205,12 +206,6 @@ def checked_endpoint(address: str) -> str:
     if not complete:
         raise UserError(f"No such address. Received: {address}. Use http://HOST:PORT, usually with 8501.")
     return address
-
-
-def newest_version(model: pathlib.Path) -> pathlib.Path | None:
-    """The newest SavedModel that export.py wrote into a folder, or None if there is none."""
-    versions = [path for path in model.glob("*") if path.name.isdecimal() and (path / "saved_model.pb").is_file()]
-    return max(versions, key=lambda path: int(path.name), default=None)
 
 
 def read_vocabulary(model: pathlib.Path) -> bytes:

@@ -27,7 +27,7 @@ from absl import logging
 from google.protobuf import json_format
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.export import serving
+from ssagan_tf.export import newest_version, serving
 
 HTTP_STATUS = {
     "INVALID_ARGUMENT": 400,
@@ -79,12 +79,11 @@ class ServedModel:
 
     def __init__(self, folder: str | os.PathLike):
         folder = pathlib.Path(folder)
-        versions = [path for path in folder.glob("*") if path.name.isdecimal()]
-        if not versions:
+        newest = newest_version(folder)
+        if newest is None:
             raise UserError(
                 f"No model found. Received: {folder}. Give a folder that export.py wrote: it holds 1, 2, ..."
             )
-        newest = max(versions, key=lambda path: int(path.name))
         self.name = folder.resolve().name
         self.version = int(newest.name)
         self.signatures = serving.signatures(newest)
