@@ -124,6 +124,8 @@ def test_between_two_the_slider_mixes(open_page, birds):
     )
     page.wait_until_drawn("100 % of the way")
     assert_near(page.pixels(1), birds.generate("a blue crown", seed=2)[0])
+    page.write("to", "xyzzy")
+    page.wait_for(lambda: "no word of the other caption" in page.status(), "It did not say so")
 
 
 def test_keys_alone_do(open_page):

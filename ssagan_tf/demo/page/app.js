@@ -154,9 +154,11 @@ async function draw() {
   aborter?.abort();
   aborter = new AbortController();
   const { signal } = aborter;
-  const known = vocabulary.encode(state.caption).length;
-  if (!known) {
-    say("The model knows no word of this caption. Describe the picture in words that it knows.", true);
+  const captions = [state.caption, ...(state.view === "between" && state.to.trim() ? [state.to] : [])];
+  const known = captions.map((caption) => vocabulary.encode(caption).length);
+  if (!Math.min(...known)) {
+    const which = known[0] ? "the other" : "this";
+    say(`The model knows no word of ${which} caption. Describe the picture in words that it knows.`, true);
     document.querySelectorAll("canvas").forEach((canvas) => canvas.classList.add("old"));
     return progress(null);
   }
@@ -185,7 +187,7 @@ async function draw() {
     return failed(error, signal);
   }
   progress(null);
-  say(told(known, missing.size, performance.now() - begun));
+  say(told(Math.max(...known), missing.size, performance.now() - begun));
 }
 
 const keyOf = (job) => JSON.stringify(job);
