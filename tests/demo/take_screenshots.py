@@ -29,7 +29,7 @@ _COLOURS = 256  # of the files, which are small for it
 
 
 def main(_) -> None:
-    page = Page(height=830)
+    page = Page(height=900)
     for name, state in _SHOTS.items():
         page.open(f"{_URL.value}#{urllib.parse.urlencode(state)}")
         _save(page, name)
