@@ -27,7 +27,7 @@ from absl import logging
 from google.protobuf import json_format
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.export import newest_version, serving
+from ssagan_tf.export import MOST_PICTURES, newest_version, serving
 
 HTTP_STATUS = {
     "INVALID_ARGUMENT": 400,
@@ -116,6 +116,12 @@ class ServedModel:
                 f"Missing but required: {sorted(set(wanted) - set(inputs))}."
             )
         tensors = {name: _checked(name, inputs[name], info) for name, info in wanted.items()}
+        # The graph refuses them too, but begins with its work before it does.
+        rows = max(len(value) for value in inputs.values())
+        if rows > MOST_PICTURES:
+            raise _invalid(
+                f"A request draws too many pictures. Received: {rows}. Send at most {MOST_PICTURES} at once."
+            )
         if not self._turn.acquire(timeout=_PATIENCE):
             raise ServingError("UNAVAILABLE", "The server has too much to do. Try again later.")
         try:
