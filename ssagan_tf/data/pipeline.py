@@ -6,7 +6,9 @@ on the seed and on its place in the stream alone, so a run that stops goes on wi
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +20,8 @@ from ssagan_tf.errors import UserError
 from ssagan_tf.text.captions import CaptionEncoder
 from ssagan_tf.text.vocabulary import Vocabulary
 
+# In what TensorFlow says of damaged files, and of the stream that batches come from.
+_OF_DATA = ("record", "PNG", "Iterator::Root")
 _SHUFFLED_TOGETHER = 1024  # encoded pictures; the shards are mixed already
 _SHARDS_AT_ONCE = 4
 _VOCABULARY_EXAMPLES = 2000  # of a source that draws: its few words are all in them
@@ -157,13 +161,35 @@ def _longest_first(batch):
     return {name: tf.gather(value, order) for name, value in batch.items()}
 
 
+@contextlib.contextmanager
+def damage_told() -> Iterator[None]:
+    """Raises UserError for what TensorFlow says of damaged prepared data; other errors pass."""
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+        said = error.message
+        if not any(word in said for word in _OF_DATA):
+            raise
+    except UnicodeDecodeError as error:  # what it says has bytes of the file in it
+        said = str(error.object, errors="replace")
+        if not any(word in said for word in _OF_DATA):
+            raise
+    else:
+        return
+    raise UserError(
+        f"The prepared data is damaged. Received: {said.splitlines()[0][:500]}. "
+        "Run prepare_data.py --check on it, then prepare it again: only what is damaged is written."
+    )
+
+
 def first_captions(data: Prepared | Source, count: int) -> list[str]:
     """A caption of each of the first examples to test with (to train with, if there are none): for sample sheets."""
     split = "test" if _size(data, "test") else "train"
     if not isinstance(data, Prepared):
         return [example.captions[0] for example in itertools.islice(data.examples(split), count)]
     records = tf.data.TFRecordDataset(data.files(split)).map(_parsed).take(count)
-    return [example["captions"][0].numpy().decode() for example in records]
+    with damage_told():
+        return [example["captions"][0].numpy().decode(errors="replace") for example in records]
 
 
 def vocabulary_of(data: Prepared | Source) -> Vocabulary:

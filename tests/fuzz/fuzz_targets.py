@@ -160,15 +160,16 @@ def take_records(data: bytes) -> None:
             writer.write(data[1:])
     else:
         path.write_bytes(data[1:])
-    try:
-        for record in tf.data.TFRecordDataset(str(path)).take(3):
-            _one_example()(record)
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
-        raise UserError("refused") from error  # `training.fitting.fit` says it in words
+    from ssagan_tf.data.pipeline import damage_told
+
+    with damage_told():
+        for _ in _examples(str(path)):
+            pass
 
 
 @functools.cache
-def _one_example():
+def _examples(path: str):
+    """The first few of the file, which is read anew each time."""
     import tensorflow as tf
 
     from ssagan_tf.data import pipeline
@@ -179,7 +180,7 @@ def _one_example():
     def one(record):
         return pipeline._augmented(pipeline._parsed(record), tf.constant([1, 2], tf.int64), encoder, config)
 
-    return tf.function(one, input_signature=[tf.TensorSpec([], tf.string)])
+    return tf.data.TFRecordDataset(path).map(one).take(3)
 
 
 def record_seeds() -> list[bytes]:

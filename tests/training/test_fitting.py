@@ -19,7 +19,7 @@ class Broken(keras.Model):
         return {"mean": tf.gather(tf.zeros([3]), tf.shape(batch)[0] + 7)}
 
 
-@pytest.fixture(params=[b"hello", tf.train.Example().SerializeToString()], ids=["no record", "an empty one"])
+@pytest.fixture(params=[b"hello", b"\xdd\xff", tf.train.Example().SerializeToString()], ids=["text", "bytes", "empty"])
 def record(request):
     return request.param
 
