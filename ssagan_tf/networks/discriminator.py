@@ -28,6 +28,8 @@ class Discriminator(keras.Model):
         UserError: an image size that is no power of two, a width below 1.
     """
 
+    block_class = DownBlock
+
     def __init__(self, base_filters: int = 64, image_size: int = 256, sentence_dim: int = 256, **kwargs):
         super().__init__(**kwargs)
         count = check_size(image_size, base_filters) - 2
@@ -38,7 +40,7 @@ class Discriminator(keras.Model):
         # === Layers ===
         self.from_rgb = conv(3, base_filters, 3, name="from_rgb", dtype=policy)
         self.blocks = [
-            DownBlock(in_filters, filters, name=f"block_{index}", dtype=policy)
+            self.block_class(in_filters, filters, name=f"block_{index}", dtype=policy)
             for index, (in_filters, filters) in enumerate(zip(in_widths, widths, strict=True))
         ]
         joint = widths[-1] + sentence_dim

@@ -61,6 +61,8 @@ class Generator(keras.Model):
         UserError: an image size that is no power of two, a width below 1.
     """
 
+    block_class = SSACNBlock
+
     def __init__(
         self,
         base_filters: int = 64,
@@ -85,11 +87,12 @@ class Generator(keras.Model):
         if masked > 0:
             self.first_mask = MaskPredictor(self.first_filters, mask_filters, name="first_mask", dtype=policy)
         self.blocks = [
-            SSACNBlock(
+            self.block_class(
                 in_filters,
                 filters,
                 sentence_dim,
                 mask_filters if index + 1 < min(masked, blocks) else None,
+                enlarge=index > 0,
                 name=f"block_{index}",
                 dtype=policy,
             )
@@ -114,7 +117,7 @@ class Generator(keras.Model):
             self.first_mask.build((None, size, size, self.first_filters))
         for block in self.blocks:
             block.build((None, size, size, block.in_filters))
-            size *= 2
+            size *= 2 if block.enlarge else 1
         out_shape = (None, self.image_size, self.image_size, self.blocks[-1].filters)
         self.norm.build(out_shape)
         self.to_rgb.build(out_shape)
@@ -130,13 +133,18 @@ class Generator(keras.Model):
         logits = None if self.first_mask is None else self.first_mask(x, training=training)
         masks = []
         for block, override in zip(self.blocks, mask_overrides or [None] * len(self.blocks), strict=True):
-            if masks:
-                x, logits = upsample_nearest(x), None if logits is None else upsample_bilinear(logits)
-            everywhere = tf.ones_like(x[..., :1])
-            masks.append(at_least_float32(everywhere) if logits is None else tf.sigmoid(at_least_float32(logits)))
+            # The features are enlarged by the block itself, which does some of its work before.
+            if block.enlarge and logits is not None:
+                logits = upsample_bilinear(logits)
+            if logits is None:
+                # A block without a mask: the text acts everywhere.
+                mask = at_least_float32(tf.ones_like(upsample_nearest(x[..., :1]) if block.enlarge else x[..., :1]))
+            else:
+                mask = tf.sigmoid(at_least_float32(logits))
             if override is not None:
-                masks[-1] = tf.broadcast_to(tf.cast(override, masks[-1].dtype), tf.shape(masks[-1]))
-            x, logits = block(x, sentence, tf.cast(masks[-1], x.dtype), training=training)
+                mask = tf.broadcast_to(tf.cast(override, mask.dtype), tf.shape(mask))
+            masks.append(mask)
+            x, logits = block(x, sentence, tf.cast(mask, x.dtype), training=training)
         x = self.to_rgb(leaky_relu(self.norm(x, training=training)))
         return tf.tanh(at_least_float32(x)), tuple(masks)
 

@@ -57,15 +57,21 @@ def at_least_float32(x: tf.Tensor) -> tf.Tensor:
     return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
 
 
+@tf.custom_gradient
 def upsample_nearest(x: tf.Tensor) -> tf.Tensor:
     """(B, h, w, C) -> (B, 2h, 2w, C), each pixel four times.
 
-    By broadcasting, because the gradient of TensorFlow's nearest resize does not compile with XLA.
+    By broadcasting, because the gradient of TensorFlow's nearest resize does not compile with XLA. The gradient of
+    broadcasting is a sum over two axes in the middle, which takes many times as long as the pool that adds up the same.
     """
+
+    def gradient(by_large):
+        return 4 * tf.nn.avg_pool2d(by_large, 2, 2, "VALID")
+
     batch = tf.shape(x)[0]
     _, height, width, channels = x.shape
     tiled = tf.broadcast_to(x[:, :, None, :, None, :], [batch, height, 2, width, 2, channels])
-    return tf.reshape(tiled, [batch, 2 * height, 2 * width, channels])
+    return tf.reshape(tiled, [batch, 2 * height, 2 * width, channels]), gradient
 
 
 def upsample_bilinear(x: tf.Tensor) -> tf.Tensor:
@@ -103,7 +109,9 @@ class BatchNorm(keras.layers.Layer):
         epsilon: added to the variance.
         momentum: what remains of the running statistics in a training step.
 
-    Call: x (B, h, w, C) -> the same shape and dtype. Statistics are float32, or float64 for a float64 layer.
+    Call: x (B, h, w, C) -> the same shape and dtype. Statistics are float32, or float64 for a float64 layer. `copies`
+    says how many equal pixels each one stands for, where x is enlarged only after the norm: mean and variance are the
+    same before and after, and the unbiased variance is that of all pixels.
     """
 
     def __init__(self, affine: bool = True, epsilon: float = 1e-5, momentum: float = 0.9, **kwargs):
@@ -127,7 +135,7 @@ class BatchNorm(keras.layers.Layer):
         counter = {"dtype": "int64", "trainable": False, "autocast": False, "aggregation": "only_first_replica"}
         self.batches = self.add_weight(shape=(), initializer="zeros", name="batches", **counter)
 
-    def call(self, x, training=False):
+    def call(self, x, training=False, copies=1):
         scale, shift = tf.convert_to_tensor(self.scale), tf.convert_to_tensor(self.shift)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         half = x.dtype in (tf.float16, tf.bfloat16)
@@ -137,11 +145,12 @@ class BatchNorm(keras.layers.Layer):
             y, mean, unbiased = tf.compat.v1.nn.fused_batch_norm(
                 x, scale, shift, epsilon=self.epsilon, is_training=True
             )
-            self._move_statistics(mean, unbiased)
+            count = tf.cast(tf.size(x) // x.shape[-1], unbiased.dtype)
+            self._move_statistics(mean, unbiased * (tf.maximum(count - 1, 1) / count), copies * count)
             return y
         if training:
             mean, variance, count = self._global_moments(tf.cast(x, scale.dtype), replicas)
-            self._move_statistics(mean, variance * (count / tf.maximum(count - 1, 1)))
+            self._move_statistics(mean, variance, copies * count)
         else:
             mean = tf.convert_to_tensor(self.running_mean)
             variance = tf.convert_to_tensor(self.running_variance)
@@ -158,7 +167,8 @@ class BatchNorm(keras.layers.Layer):
         squares = over_replicas(_sum_of_pixels(tf.math.squared_difference(x, tf.stop_gradient(mean))))
         return mean, squares / count, count
 
-    def _move_statistics(self, mean, unbiased):
+    def _move_statistics(self, mean, variance, count):
+        unbiased = variance * (count / tf.maximum(count - 1, 1))
         for running, new in ((self.running_mean, mean), (self.running_variance, unbiased)):
             running.assign(running * self.momentum + tf.cast(new, running.dtype) * (1 - self.momentum))
         self.batches.assign_add(1)
@@ -211,17 +221,23 @@ class SSCBN(keras.layers.Layer):
     `y = xhat * (g(s) * mask + 1) + b(s) * mask`, where xhat is x after batch norm without scale and shift. The code is
     followed, not the paper's equation: where the mask is 0 the features pass unchanged and the text has no effect.
 
+    Computed as `y = xhat + mask * (xhat * g(s) + b(s))`: where features are enlarged, the mask is all that differs
+    among the four pixels that one becomes, so all else is done before, on a quarter of the pixels.
+
     Args:
         filters: channels C of the features.
         sentence_dim: size of the sentence embedding; also the hidden size of g and b, as published.
+        enlarge: whether each pixel of x becomes four, after the norm.
 
-    Call: x (B, h, w, C), sentence (B, sentence_dim), mask (B, h, w, 1) in [0, 1] -> (B, h, w, C).
+    Call: x (B, h, w, C), sentence (B, sentence_dim), mask (B, H, W, 1) in [0, 1] -> (B, H, W, C), where H is h, or 2 h
+    if it enlarges.
     """
 
-    def __init__(self, filters: int, sentence_dim: int = 256, **kwargs):
+    def __init__(self, filters: int, sentence_dim: int = 256, enlarge: bool = False, **kwargs):
         super().__init__(**kwargs)
         self.filters = filters
         self.sentence_dim = sentence_dim
+        self.enlarge = enlarge
         policy = self.dtype_policy
         self.norm = BatchNorm(affine=False, name="norm", dtype=policy)
         self.scale_hidden = dense(sentence_dim, sentence_dim, activation="relu", name="scale_hidden", dtype=policy)
@@ -237,27 +253,41 @@ class SSCBN(keras.layers.Layer):
     def call(self, x, sentence, mask, training=False):
         scale = self.scale_out(self.scale_hidden(sentence))[:, None, None, :]
         shift = self.shift_out(self.shift_hidden(sentence))[:, None, None, :]
-        return self.norm(x, training=training) * (scale * mask + 1) + shift * mask
+        x = self.norm(x, training=training, copies=4 if self.enlarge else 1)
+        change = x * scale + shift
+        if self.enlarge:
+            x, change = upsample_nearest(x), upsample_nearest(change)
+        return x + mask * change
 
     def get_config(self):
-        return {**super().get_config(), "filters": self.filters, "sentence_dim": self.sentence_dim}
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "sentence_dim": self.sentence_dim,
+            "enlarge": self.enlarge,
+        }
 
 
 @register
 class SSACNBlock(keras.layers.Layer):
     """A block of the generator: residual convolutions whose two SSCBNs follow the text, and the next block's mask.
 
-    `out = shortcut(x) + gate * residual(x)`; the gate (published `gamma`) is one number that starts at 0.
+    `out = shortcut(x) + gate * residual(x)`; the gate (published `gamma`) is one number that starts at 0. It is taken
+    into the last convolution's weights, which are fewer than the features.
 
     Args:
         in_filters: channels of x.
         filters: channels of the output.
         sentence_dim: size of the sentence embedding.
         mask_filters: hidden channels of the mask predictor, None for a block that predicts no mask (the last one).
+        enlarge: whether the block first makes each pixel of x four (published between the blocks). The 1x1 shortcut
+            and the first batch norm come before that, which gives the same for a quarter of the work.
 
-    Call: x (B, h, w, in_filters), sentence (B, sentence_dim), mask (B, h, w, 1) -> (out (B, h, w, filters), logits of
-    the next mask (B, h, w, 1) or None).
+    Call: x (B, h, w, in_filters), sentence (B, sentence_dim), mask (B, H, W, 1) -> (out (B, H, W, filters), logits of
+    the next mask (B, H, W, 1) or None), where H is h, or 2 h if it enlarges.
     """
+
+    norm_class = SSCBN
 
     def __init__(
         self,
@@ -265,6 +295,7 @@ class SSACNBlock(keras.layers.Layer):
         filters: int,
         sentence_dim: int = 256,
         mask_filters: int | None = 100,
+        enlarge: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -272,10 +303,11 @@ class SSACNBlock(keras.layers.Layer):
         self.filters = filters
         self.sentence_dim = sentence_dim
         self.mask_filters = mask_filters
+        self.enlarge = enlarge
         policy = self.dtype_policy
-        self.norm1 = SSCBN(in_filters, sentence_dim, name="norm1", dtype=policy)
+        self.norm1 = self.norm_class(in_filters, sentence_dim, enlarge, name="norm1", dtype=policy)
         self.conv1 = conv(in_filters, filters, 3, name="conv1", dtype=policy)
-        self.norm2 = SSCBN(filters, sentence_dim, name="norm2", dtype=policy)
+        self.norm2 = self.norm_class(filters, sentence_dim, name="norm2", dtype=policy)
         self.conv2 = conv(filters, filters, 3, name="conv2", dtype=policy)
         self.shortcut = None
         if in_filters != filters:
@@ -300,9 +332,11 @@ class SSACNBlock(keras.layers.Layer):
         residual = tf.nn.relu(self.norm1(x, sentence, mask, training=training))
         residual = self.conv1(residual)
         residual = tf.nn.relu(self.norm2(residual, sentence, mask, training=training))
-        residual = self.conv2(residual)
+        gate = tf.convert_to_tensor(self.gate)
+        residual = tf.nn.conv2d(residual, gate * self.conv2.kernel, 1, "SAME")
+        residual = tf.nn.bias_add(residual, gate * self.conv2.bias)
         shortcut = x if self.shortcut is None else self.shortcut(x)
-        out = shortcut + self.gate * residual
+        out = (upsample_nearest(shortcut) if self.enlarge else shortcut) + residual
         return out, None if self.mask is None else self.mask(out, training=training)
 
     def get_config(self):
@@ -312,6 +346,7 @@ class SSACNBlock(keras.layers.Layer):
             "filters": self.filters,
             "sentence_dim": self.sentence_dim,
             "mask_filters": self.mask_filters,
+            "enlarge": self.enlarge,
         }
 
 

@@ -122,6 +122,19 @@ def test_nearest_gives_each_pixel_four_times():
     np.testing.assert_array_equal(upsample_nearest(tf.constant(x)), expected)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_the_gradient_of_nearest_is_the_sum_of_the_four(dtype):
+    x, by_large = (tf.cast(normal(*shape), dtype) for shape in ((2, 3, 5, 4), (2, 6, 10, 4)))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = upsample_nearest(x)
+    assert y.dtype == dtype
+    four = tf.cast(by_large, tf.float64).numpy().reshape(2, 3, 2, 5, 2, 4)
+    tolerance = {"float16": 0.01, "bfloat16": 0.05}.get(dtype, 1e-6)
+    gradient = tf.cast(tape.gradient(y, x, by_large), tf.float64)
+    np.testing.assert_allclose(gradient, four.sum((2, 4)), rtol=tolerance, atol=tolerance)
+
+
 def slow_bilinear_aligned(x: np.ndarray) -> np.ndarray:
     """Pixel by pixel: corners lie on corners, so n old pixels span 2n - 1 steps of (n - 1) / (2n - 1)."""
     batch, height, width, channels = x.shape
@@ -240,6 +253,30 @@ def test_a_block_whose_gate_is_closed_is_its_shortcut(filters, randomize):
     assert np.abs(block(x, one, mask, training=True)[0] - expected).max() > 0.1
 
 
+@pytest.mark.parametrize("filters", [5, 3])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("policy", ["float64", "mixed_bfloat16"])
+def test_enlarging_in_the_block_is_enlarging_before_it(filters, training, policy, randomize):
+    x, sentence = normal(3, 4, 4, 5), normal(3, SENTENCE_DIM)
+    mask = RANDOM.uniform(size=(3, 8, 8, 1)).astype("float32")
+    inside = SSACNBlock(5, filters, SENTENCE_DIM, 2, enlarge=True, dtype=policy)
+    before = SSACNBlock(5, filters, SENTENCE_DIM, 2, dtype=policy)
+    inside(x, sentence, mask)
+    before(upsample_nearest(tf.constant(x)), sentence, mask)
+    before.set_weights(randomize(inside).get_weights())
+    results = inside(x, sentence, mask, training=training)
+    expected = before(upsample_nearest(tf.constant(x)), sentence, mask, training=training)
+    tolerance = 1e-9 if policy == "float64" else 0.1
+    for one, other in zip(results, expected, strict=True):
+        assert one.shape == (3, 8, 8, one.shape[-1])
+        np.testing.assert_allclose(tf.cast(one, "float64"), tf.cast(other, "float64"), rtol=tolerance, atol=tolerance)
+    # The running variance is that of all pixels: 191 / 192 against 47 / 48 would show.
+    tolerance = 1e-9 if policy == "float64" else 1e-4
+    for name in ("running_mean", "running_variance", "batches"):
+        one, other = (getattr(block.norm1.norm, name).numpy() for block in (inside, before))
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+
+
 def test_the_last_block_predicts_no_mask():
     x, (one, _), mask = inputs(5, 1.0)
     out, logits = SSACNBlock(5, 3, SENTENCE_DIM, mask_filters=None)(x, one, mask)
@@ -291,6 +328,7 @@ LAYERS = [
     (SSCBN(3, SENTENCE_DIM), [(2, 4, 4, 3), (2, SENTENCE_DIM), (2, 4, 4, 1)]),
     (SSACNBlock(3, 4, SENTENCE_DIM, 2), [(2, 4, 4, 3), (2, SENTENCE_DIM), (2, 4, 4, 1)]),
     (SSACNBlock(3, 3, SENTENCE_DIM, None, dtype="mixed_bfloat16"), [(2, 4, 4, 3), (2, SENTENCE_DIM), (2, 4, 4, 1)]),
+    (SSACNBlock(3, 4, SENTENCE_DIM, 2, enlarge=True), [(2, 4, 4, 3), (2, SENTENCE_DIM), (2, 8, 8, 1)]),
     (DownBlock(3, 4, name="down"), [(2, 4, 4, 3)]),
 ]
 
