@@ -48,7 +48,18 @@ def dense(in_units: int, units: int, *, zero: bool = False, **kwargs) -> keras.l
 
 def leaky_relu(x: tf.Tensor) -> tf.Tensor:
     """Leaky ReLU with the published slope of 0.2; TensorFlow's own has a float32 slope for float64 features too."""
-    return tf.where(x > 0, x, _LEAK * x) if x.dtype == tf.float64 else tf.nn.leaky_relu(x, _LEAK)
+    return tf.where(x > 0, x, _LEAK * x) if x.dtype == tf.float64 else _leaky_relu(x)
+
+
+@tf.custom_gradient
+def _leaky_relu(x):
+    """Its gradient has no gradient by x. TensorFlow's has one of zeros, which the gradient penalty would carry back
+    through every layer: the time of a whole pass and of its weights' gradients, for nothing."""
+
+    def gradient(by_y):
+        return tf.raw_ops.LeakyReluGrad(gradients=by_y, features=tf.stop_gradient(x), alpha=_LEAK)
+
+    return tf.nn.leaky_relu(x, _LEAK), gradient
 
 
 def at_least_float32(x: tf.Tensor) -> tf.Tensor:

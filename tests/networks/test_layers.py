@@ -12,6 +12,7 @@ from ssagan_tf.networks.layers import (
     MaskPredictor,
     SSACNBlock,
     at_least_float32,
+    leaky_relu,
     upsample_bilinear,
     upsample_nearest,
 )
@@ -111,6 +112,32 @@ def test_batch_norm_of_short_floats_keeps_its_statistics_in_float32(policy):
     assert y.dtype == layer.compute_dtype and layer.running_mean.dtype == layer.scale.dtype == "float32"
     np.testing.assert_allclose(tf.cast(y, tf.float32), expected_batch_norm(x, 1, 0), atol=0.05)
     assert layer(tf.cast(x, layer.compute_dtype)).dtype == layer.compute_dtype
+
+
+# === Leaky ReLU ===
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_leaky_relu_and_its_gradients(dtype):
+    x, by_y = tf.constant([-2.0, -0.5, 0.5, 3.0], dtype), tf.constant([1.0, 2.0, -3.0, 4.0], dtype)
+    slope = np.array([0.2, 0.2, 1, 1])
+    with tf.GradientTape(persistent=True) as outer:
+        outer.watch([x, by_y])
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = leaky_relu(x)
+        by_x = inner.gradient(y, x, by_y)
+        squares = tf.reduce_sum(by_x**2)
+    assert y.dtype == by_x.dtype == dtype
+    tolerance = {"float16": 0.01, "bfloat16": 0.05, "float64": 1e-12}.get(dtype, 1e-6)
+    for found, expected in (
+        (y, slope * [-2, -0.5, 0.5, 3]),
+        (by_x, slope * [1, 2, -3, 4]),
+        (outer.gradient(squares, by_y), 2 * slope**2 * [1, 2, -3, 4]),
+    ):
+        np.testing.assert_allclose(tf.cast(found, tf.float64), expected, rtol=tolerance)
+    # No gradient at all, rather than one of zeros to be carried on.
+    assert outer.gradient(squares, x) is None
 
 
 # === Enlarging ===
