@@ -291,7 +291,7 @@ function progress(part) {
 // === Start ===
 
 async function text(file) {
-  const response = await fetch(file);
+  const response = await fetch(file, { cache: "no-cache" }); // a model and its vocabulary are changed together
   if (!response.ok) {
     throw new Error(`${file} is missing: ${response.status} ${response.statusText}.`);
   }

@@ -25,7 +25,7 @@ async function start(accelerator) {
     throw new Error("the runtime is missing. Run npm install in the folder of this page.");
   });
   await litert.loadLiteRt(here("runtime/wasm/"), { jspi: accelerator === "webgpu" });
-  const file = await fetch(here("model.tflite"));
+  const file = await fetch(here("model.tflite"), { cache: "no-cache" }); // it may be a newer one
   if (!file.ok) {
     throw new Error(`model.tflite is missing: ${file.status} ${file.statusText}.`);
   }
