@@ -21,7 +21,7 @@ from ssagan_tf.text.captions import CaptionEncoder
 from ssagan_tf.text.vocabulary import Vocabulary
 
 # In what TensorFlow says of damaged files, and of the stream that batches come from.
-_OF_DATA = ("record", "PNG", "Iterator::Root")
+_OF_DATA = ("record", "PNG", "Iterator::Root", "Need value.shape >= size")  # the last of a crop
 _SHUFFLED_TOGETHER = 1024  # encoded pictures; the shards are mixed already
 _SHARDS_AT_ONCE = 4
 _VOCABULARY_EXAMPLES = 2000  # of a source that draws: its few words are all in them
@@ -177,9 +177,14 @@ def damage_told() -> Iterator[None]:
     else:
         return
     raise UserError(
-        f"The prepared data is damaged. Received: {said.splitlines()[0][:500]}. "
+        f"The prepared data is damaged. Received: {_telling(said)[:500]}. "
         "Run prepare_data.py --check on it, then prepare it again: only what is damaged is written."
     )
+
+
+def _telling(said: str) -> str:
+    """The line that tells, of an error of a graph, which begins with others."""
+    return next(line for line in said.splitlines() if any(word in line for word in _OF_DATA))
 
 
 def first_captions(data: Prepared | Source, count: int) -> list[str]:
