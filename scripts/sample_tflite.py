@@ -18,9 +18,10 @@ import sys
 from typing import NoReturn
 
 # From a checkout alone: with nothing installed but what the first line above installs.
-sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
+if not __package__:
+    sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
 
-from ssagan_tf import on_device, pictures  # noqa: E402
+from ssagan_tf import calling, on_device, pictures  # noqa: E402
 from ssagan_tf.data.source import read_captions  # noqa: E402
 from ssagan_tf.errors import UserError  # noqa: E402
 from ssagan_tf.files import BUNDLED_MODEL  # noqa: E402
@@ -32,7 +33,7 @@ class _Parser(argparse.ArgumentParser):
     """Tells errors in one line, as the other scripts do; absl, which they use, is not there."""
 
     def error(self, message: str) -> NoReturn:
-        _fail(f"{message[0].upper()}{message[1:]}. See python {sys.argv[0]} --help.", 2)
+        _fail(f"{message[0].upper()}{message[1:]}. See {calling.command()} --help.", 2)
 
 
 def main() -> None:
@@ -56,7 +57,7 @@ def main() -> None:
 def _flags() -> argparse.Namespace:
     parser = _Parser(
         usage=argparse.SUPPRESS,
-        description=__doc__,
+        description=calling.as_called(__doc__),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -10,19 +10,21 @@ if __name__ == "__main__":
 """
 
 import contextlib
+import importlib
 import inspect
 import logging as stdlib_logging
 import os
 import re
-import shlex
 import sys
 import tempfile
 import textwrap
+import types
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from absl import app, flags, logging
 
+from ssagan_tf import calling
 from ssagan_tf.errors import UserError
 
 _HELP = {"--help", "-help", "-h", "-?"}
@@ -45,7 +47,16 @@ def run(main: Callable[[list[str]], int | None]) -> NoReturn:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read by TensorFlow when it is imported
     logging.get_absl_handler().setFormatter(_Plain())
-    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
+    script = sys.modules[main.__module__]
+    app.run(lambda argv: _guarded(main, argv), flags_parser=lambda argv: _parse(argv, script))
+
+
+def console() -> NoReturn:
+    """Runs the script that a console command is named after: `ssagan-train` is scripts/train.py.
+
+    In an installed package the scripts are `ssagan_tf.commands`.
+    """
+    run(importlib.import_module(f"ssagan_tf.commands.{calling.script()}").main)
 
 
 class _Plain(stdlib_logging.Formatter):
@@ -58,7 +69,7 @@ class _Plain(stdlib_logging.Formatter):
 
 def say(message: str) -> None:
     """Tells the user on stdout, at once even where stdout is a file."""
-    print(message, flush=True)
+    print(calling.as_called(message), flush=True)
 
 
 def start_tensorflow() -> None:
@@ -103,15 +114,15 @@ def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> int | 
 
 
 def _fail(error: object, status: int) -> NoReturn:
-    print("error:", " ".join(str(error).split("\n")), file=sys.stderr)
+    print("error:", calling.as_called(" ".join(str(error).split("\n"))), file=sys.stderr)
     sys.exit(status)
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _parse(argv: list[str], script: types.ModuleType) -> list[str]:
     """Reads the flags; shows help or refuses what is wrong, before anything slow is imported."""
-    hint = f"See {shlex.join(['python', argv[0]])} --help."
+    hint = f"See {calling.command()} --help."
     if _HELP.intersection(argv):
-        say(_help())
+        say(_help(script))
         sys.exit(0)
     try:
         rest = flags.FLAGS(argv)
@@ -128,9 +139,9 @@ def _full_stop(error: flags.Error) -> str:
     return text if text.endswith(("?", ".")) else f"{text}."
 
 
-def _help() -> str:
-    shown = flags.FLAGS.get_key_flags_for_module(sys.modules["__main__"])
-    doc = inspect.getdoc(sys.modules["__main__"]) or ""
+def _help(script: types.ModuleType) -> str:
+    shown = flags.FLAGS.get_key_flags_for_module(script)
+    doc = inspect.getdoc(script) or ""
     return "\n".join([doc.strip(), "", "Flags:", *map(_flag_help, shown)])
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import importlib.resources
 import os
 import pathlib
 import shutil
@@ -10,8 +11,10 @@ from collections.abc import Iterator
 
 from ssagan_tf.errors import UserError
 
-# The small model of drawn birds that comes with a checkout.
-BUNDLED_MODEL = pathlib.Path(__file__).resolve().parent.parent / "saved_models" / "synthbirds-64"
+_PACKAGE = pathlib.Path(str(importlib.resources.files("ssagan_tf"))).resolve()
+# Models that come with the package: within it where it is installed, beside it in a checkout.
+SAVED_MODELS = _PACKAGE / "saved_models" if (_PACKAGE / "saved_models").is_dir() else _PACKAGE.parent / "saved_models"
+BUNDLED_MODEL = SAVED_MODELS / "synthbirds-64"  # small, of drawn birds
 
 
 def _aside(path: pathlib.Path) -> pathlib.Path:

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from ssagan_tf import calling
+
 SCRIPT = '''"""Does what the tests ask of it.
 
     python script.py --do=nothing
@@ -165,7 +167,7 @@ def test_what_tensorflow_says_is_shown_if_it_does_not_start(tmp_path):
     assert "no such driver" in done.stderr and "ImportError: broken" in done.stderr
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("[a-z]*.py")), ids=lambda path: path.name)
 def test_every_script_helps_without_importing_tensorflow(path, tmp_path):
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('tensorflow was imported')")
     done = subprocess.run(
@@ -177,3 +179,12 @@ def test_every_script_helps_without_importing_tensorflow(path, tmp_path):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert f"python scripts/{path.name} --" in done.stdout
+
+
+def test_commands_name_each_other_as_they_were_called(monkeypatch):
+    told = "Next: python scripts/prepare_data.py --check"
+    monkeypatch.setattr(sys, "argv", ["scripts/train.py"])
+    assert (calling.command(), calling.as_called(told)) == ("python scripts/train.py", told)
+    monkeypatch.setattr(sys, "argv", ["/venv/bin/ssagan-serve-client"])
+    assert (calling.command(), calling.script()) == ("ssagan-serve-client", "serve_client")
+    assert calling.as_called(told) == "Next: ssagan-prepare-data --check"
