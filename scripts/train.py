@@ -14,7 +14,7 @@ configuration, losses, sample sheets, checkpoints.
 from absl import app, flags
 
 from ssagan_tf import cli
-from ssagan_tf.config import PRESETS, TEXT_TRAININGS
+from ssagan_tf.config import AUGMENTATIONS, PRESETS, TEXT_TRAININGS
 from ssagan_tf.data import DATASETS
 
 _DATASET = flags.DEFINE_enum("dataset", None, DATASETS, "What to train on.", required=True)
@@ -35,6 +35,13 @@ _TEXT = flags.DEFINE_enum(
     TEXT_TRAININGS,
     "How the text encoder learns from then on. frozen: not. damsm: from DAMSM on real pictures, as published. "
     "end_to_end: from the generator, too. [default: the preset's]",
+)
+_AUGMENT = flags.DEFINE_enum(
+    "augment",
+    None,
+    AUGMENTATIONS,
+    "What the discriminator sees, varied, for few pictures. adaptive: as much as it knows them by heart. "
+    "[default: the preset's, none]",
 )
 _BATCH = flags.DEFINE_integer("batch_size", None, "Pictures of an iteration, over all devices.", lower_bound=1)
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", None, "Height and width: 64, 128 or 256.", lower_bound=8)
@@ -66,6 +73,7 @@ def main(_) -> None:
         damsm=_DAMSM.value,
         pretraining_steps=_PRETRAINING.value,
         text_training=_TEXT.value,
+        augment=_AUGMENT.value,
         batch_size=_BATCH.value,
         image_size=_IMAGE_SIZE.value,
         base_filters=_FILTERS.value,

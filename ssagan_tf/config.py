@@ -13,6 +13,7 @@ from ssagan_tf.errors import UserError
 MAX_BYTES = 2**20
 SCHEDULES = ("published", "cosine")
 TEXT_TRAININGS = ("frozen", "damsm", "end_to_end")
+AUGMENTATIONS = ("none", "fixed", "adaptive")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +80,9 @@ class TrainConfig:
         pretraining_family: drawn birds in a row that have crown, wing and belly in common, so that a batch asks for the
             rest, too.
         generator_rate, discriminator_rate, encoder_rate: learning rates of the Adams.
+        augment: what the discriminator sees varied: "none" as published, "fixed", or "adaptive" as in ADA; see
+            `augmentation`.
+        augment_pictures: pictures seen in which an adaptive chance can go from 0 to 1.
         ema_pictures: half-life, in pictures seen, of the generator's moving average; 0: none (published).
         checkpoint_every: iterations between checkpoints.
         sample_every: iterations between sample sheets.
@@ -102,6 +106,8 @@ class TrainConfig:
     generator_rate: float = 1e-4
     discriminator_rate: float = 4e-4
     encoder_rate: float = 4e-5
+    augment: str = "none"
+    augment_pictures: int = 500_000
     ema_pictures: int = 0
     checkpoint_every: int = 1000
     sample_every: int = 1000
@@ -173,16 +179,9 @@ class Config:
         size = self.model.image_size
         if size & (size - 1):
             raise UserError(f"image_size must be a power of two. Received: {where}{size}. Use 64, 128 or 256.")
-        if self.model.text_training not in TEXT_TRAININGS:
-            raise UserError(
-                f"No such text_training. Received: {where}{self.model.text_training!r}. "
-                f"Use one of {', '.join(TEXT_TRAININGS)}."
-            )
-        if self.train.pretraining_schedule not in SCHEDULES:
-            raise UserError(
-                f"No such pretraining_schedule. Received: {where}{self.train.pretraining_schedule!r}. "
-                f"Use one of {', '.join(SCHEDULES)}."
-            )
+        for name, known in _CHOICES.items():
+            if values[name] not in known:
+                raise UserError(f"No such {name}. Received: {where}{values[name]!r}. Use one of {', '.join(known)}.")
         if self.model.image_encoder not in (None, "compact", "inception"):
             raise UserError(
                 f"No such image_encoder. Received: {where}{self.model.image_encoder!r}. "
@@ -190,6 +189,7 @@ class Config:
             )
 
 
+_CHOICES = {"text_training": TEXT_TRAININGS, "pretraining_schedule": SCHEDULES, "augment": AUGMENTATIONS}
 _LIMITS = {
     "image_size": (8, 1024),
     "base_filters": (1, 1024),
@@ -213,6 +213,7 @@ _LIMITS = {
     "generator_rate": (0, 1),
     "discriminator_rate": (0, 1),
     "encoder_rate": (0, 1),
+    "augment_pictures": (1, 10**9),
     "ema_pictures": (0, 10**9),
     "checkpoint_every": (1, 10**9),
     "sample_every": (1, 10**9),
@@ -280,6 +281,7 @@ SMALL = Config(
         pretraining_schedule="cosine",
         pretraining_gamma3=20.0,
         pretraining_word_group=16,
+        augment_pictures=20_000,
         ema_pictures=500,
         checkpoint_every=100,
         sample_every=100,

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from ssagan_tf import distribution, files, losses, saving
+from ssagan_tf.augmentation import Augmentation
 from ssagan_tf.config import TEXT_TRAININGS, Config, ModelConfig
 from ssagan_tf.errors import UserError
 from ssagan_tf.guard import guarded
@@ -30,6 +31,7 @@ CONFIG_FILE = "config.json"
 VOCABULARY_FILE = "vocabulary.txt"
 WEIGHTS_FILE = "model.safetensors"
 TRAINING_FILE = "training.safetensors"
+_LOOKS = ("real", "drawn", "penalty", "by G")  # of a step at what D sees, each varied anew
 
 
 class SSAGAN(TextToImage):
@@ -56,7 +58,8 @@ class SSAGAN(TextToImage):
         penalised: with the gradient penalty of the discriminator; published with.
         mismatched_pairs: whether the discriminator sees real pictures with other pictures' sentences; published with.
         max_words: width of a caption when sampling.
-        seed: of the noise drawn in training.
+        augmentation: varies what the discriminator sees; None: it sees pictures as they are, as published.
+        seed: of the noise drawn in training, and of those variations.
 
     Raises:
         UserError: parts that do not fit together.
@@ -76,6 +79,7 @@ class SSAGAN(TextToImage):
         global_negatives: bool = True,
         penalised: bool = True,
         mismatched_pairs: bool = True,
+        augmentation: Augmentation | None = None,
         max_words: int = 18,
         seed: int = 0,
         **kwargs,
@@ -92,6 +96,7 @@ class SSAGAN(TextToImage):
         self.global_negatives = global_negatives
         self.penalised = penalised
         self.mismatched_pairs = mismatched_pairs
+        self.augmentation = augmentation
         self.seed = seed
         self._check_parts()
         self.built = True
@@ -263,7 +268,8 @@ class SSAGAN(TextToImage):
         Returns:
             "discriminator_loss", "gradient_penalty", "generator_loss" (without DAMSM), "damsm_fake" and "damsm_real"
             (each with its weight): scalars of this iteration, of the global batch. Where anything is not finite nothing
-            is changed, and the losses tell (`guard.was_skipped`).
+            is changed, and the losses tell (`guard.was_skipped`). With an augmentation also its "augment_chance" and
+            "real_signs" after this iteration.
         """
         image = tf.cast(batch["image"], self.generator.compute_dtype)
         noise_batch = batch["noise"] if "noise" in batch else self._draw_noise(tf.shape(image)[0])
@@ -289,7 +295,7 @@ class SSAGAN(TextToImage):
         # The gradient goes by way of the pictures, so that none by D's weights is built.
         with tf.GradientTape(watch_accessed_variables=False) as fake_tape:
             fake_tape.watch(fake)
-            logits = self.discriminator(fake, fixed_sentence)
+            logits = self.discriminator(self._seen(fake, "by G"), fixed_sentence)
             generator_loss = losses.hinge_generator_loss(logits, self._global_batch(image))
             damsm_fake = self._damsm(batch, fake, fixed, self.damsm_weight)
             loss = generator_loss + damsm_fake
@@ -307,22 +313,22 @@ class SSAGAN(TextToImage):
             "damsm_fake": damsm_fake,
             "damsm_real": damsm_real,
         }
-        return {name: distribution.sum_over_replicas(value) for name, value in logs.items()}
+        logs = {name: distribution.sum_over_replicas(value) for name, value in logs.items()}
+        return logs if self.augmentation is None else logs | self.augmentation.logs()
 
     def _discriminator_step(self, image, fake, sentence):
         """Hinge loss of real, mismatched and generated pairs; D's first Adam step."""
         with tf.GradientTape() as tape:
-            features = self.discriminator.features(image)
+            features = self.discriminator.features(self._seen(image, "real"))
             mismatched = None
             if self.mismatched_pairs:
                 others = distribution.next_samples(sentence)
                 mismatched = self.discriminator.logits(features[: tf.shape(others)[0]], others)
-            loss = losses.hinge_discriminator_loss(
-                self.discriminator.logits(features, sentence),
-                mismatched,
-                self.discriminator(tf.stop_gradient(fake), sentence),
-                self._global_batch(image),
-            )
+            real = self.discriminator.logits(features, sentence)
+            drawn = self.discriminator(self._seen(tf.stop_gradient(fake), "drawn"), sentence)
+            loss = losses.hinge_discriminator_loss(real, mismatched, drawn, self._global_batch(image))
+        if self.augmentation is not None:
+            self.augmentation.learn(real)
         _apply(self.discriminator_optimizer, tape, loss, self.discriminator.trainable_variables)
         return loss
 
@@ -330,7 +336,10 @@ class SSAGAN(TextToImage):
         """Matching-aware gradient penalty of the updated D; D's second Adam step, as published."""
         with tf.GradientTape() as tape:
             loss = losses.matching_aware_gradient_penalty(
-                self.discriminator, image, sentence, self._global_batch(image)
+                lambda image, sentence: self.discriminator(self._seen(image, "penalty"), sentence),
+                image,
+                sentence,
+                self._global_batch(image),
             )
         _apply(self.discriminator_optimizer, tape, loss, self.discriminator.trainable_variables)
         return loss
@@ -371,8 +380,16 @@ class SSAGAN(TextToImage):
     def _draw_noise(self, batch_size: tf.Tensor) -> tf.Tensor:
         """(B, noise_dim) of this replica, from seed and step alone: nothing to save, the same on any number of them."""
         shape = [batch_size * distribution.replicas(), self.generator.noise_dim]
-        seed = tf.stack([tf.cast(self.seed, tf.int64), tf.cast(self.generator_optimizer.iterations, tf.int64)])
-        return distribution.own_part(tf.random.stateless_normal(shape, seed))
+        return distribution.own_part(tf.random.stateless_normal(shape, self._seed_of_step()))
+
+    def _seed_of_step(self) -> tf.Tensor:
+        return tf.stack([tf.cast(self.seed, tf.int64), tf.cast(self.generator_optimizer.iterations, tf.int64)])
+
+    def _seen(self, pictures: tf.Tensor, look: str) -> tf.Tensor:
+        """What D sees of pictures at one of a step's looks; by seed and step alone, as the noise."""
+        if self.augmentation is None:
+            return pictures
+        return self.augmentation(pictures, tf.random.fold_in(self._seed_of_step(), _LOOKS.index(look)))
 
     @staticmethod
     def _global_batch(image: tf.Tensor) -> tf.Tensor:

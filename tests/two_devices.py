@@ -3,11 +3,14 @@
 Logical devices have to be there before TensorFlow starts, so this is a process of its own.
 """
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from ssagan_tf import DAMSM, SSAGAN
+from ssagan_tf.augmentation import Augmentation
 from ssagan_tf.guard import was_skipped
 from ssagan_tf.losses import damsm_loss
 from ssagan_tf.networks import Discriminator, Generator, TextEncoder
@@ -33,9 +36,12 @@ class Colours(keras.Model):
         return self.regions(images), self.code(tf.reduce_mean(images, [1, 2]))
 
 
-def train(strategy, **options):
+def train(strategy, augmented=False, **options):
     keras.utils.set_random_seed(1)
     with strategy.scope():
+        if augmented:
+            options["augmentation"] = Augmentation(pictures=10 * BATCH)
+            options["augmentation"].chance.assign(0.5)
         encoders = TextEncoder(7, 6, 0.5, 5, name="t"), Colours()
         model = SSAGAN(Generator(2, 8, 5, 6, 3, name="g"), Discriminator(2, 8, 6, name="d"), *encoders, **options)
         for block in [*model.generator.blocks, *model.discriminator.blocks]:
@@ -46,7 +52,8 @@ def train(strategy, **options):
     keep = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: told.append(dict(logs)))
     data = tf.data.Dataset.from_tensors(batch).repeat()
     model.fit(data, steps_per_epoch=STEPS, callbacks=[keep], verbose=0, shuffle=False)
-    parts = model.generator, model.discriminator, model.text_encoder, model.image_encoder
+    parts = [model.generator, model.discriminator, model.text_encoder, model.image_encoder]
+    parts += [model.augmentation] if augmented else []
     return told, [(v.path, v.numpy()) for part in parts for v in part.variables if "seed" not in v.path]
 
 
@@ -132,6 +139,7 @@ if __name__ == "__main__":
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     two_devices = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     compare(train, two_devices)
+    compare(functools.partial(train, augmented=True), two_devices)
     compare(pretrain, two_devices)
     by_replica_is_another_loss(two_devices)
     pretrained_by_replica_is_the_mean_of_the_replicas(two_devices)

@@ -33,15 +33,17 @@ class Checkpoint:
 
 
 def variables(model: SSAGAN, average: keras.Model | None) -> dict[str, keras.Variable]:
-    """All that training changes, by name: networks, optimizers and the averaged generator.
+    """All that training changes, by name: networks, optimizers, the averaged generator and the
+    chance of augmentation.
 
-    Of what is random, dropout's state alone: noise, order of the data and their variation follow from seed and step.
+    Of what is random, dropout's state alone: noise, order of the data and all variation follow from seed and step.
     """
     parts = {
         "generator_optimizer": model.generator_optimizer,
         "discriminator_optimizer": model.discriminator_optimizer,
         "encoder_optimizer": model.encoder_optimizer,
         "average": average,
+        "augmentation": model.augmentation,
     }
     named = model.sampling_variables() | model.training_variables()
     named |= saving.random_states("text_encoder", model.text_encoder.variables)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from absl import logging
 
 from ssagan_tf import saving
+from ssagan_tf.augmentation import Augmentation
 from ssagan_tf.config import Config, preset
 from ssagan_tf.data import open_source
 from ssagan_tf.data.pipeline import first_captions, training_batches
@@ -154,7 +155,10 @@ def train(run: Run, config: Config) -> Outcome:
             f"{strategy.num_replicas_in_sync} devices. Use a multiple of them."
         )
     with strategy.scope():
-        model = SSAGAN.from_model_config(config.model, vocabulary, seed=config.train.seed)
+        augmentation = None
+        if config.train.augment != "none":
+            augmentation = Augmentation(config.train.augment == "adaptive", config.train.augment_pictures)
+        model = SSAGAN.from_model_config(config.model, vocabulary, augmentation=augmentation, seed=config.train.seed)
         rates = (config.train.generator_rate, config.train.discriminator_rate, config.train.encoder_rate)
         model.compile(*map(adam, rates))
         averaging = None

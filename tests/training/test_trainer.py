@@ -126,6 +126,20 @@ def test_training_is_the_same_with_a_break_as_without(straight, copy, tiny):
         assert (copy.samples / name).read_bytes() == (straight[1].samples / name).read_bytes()
 
 
+def test_adaptive_augmentation_goes_on_the_same_after_a_break(tiny, tmp_path):
+    config = tiny.override(augment="adaptive", augment_pictures=10, ema_pictures=0, sample_every=100)
+    whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
+    trainer.train(whole, config)
+    trainer.train(broken, config.override(steps=3))
+    trainer.train(broken, config)
+    assert_same(state(broken), state(whole))
+    assert {"augmentation/chance", "augmentation/signal"} <= set(state(whole))
+    (line,) = [json.loads(text) for text in (whole.folder / "log.jsonl").read_text().splitlines()]
+    assert 0 <= line["augment_chance"] <= 1
+    with pytest.raises(UserError, match="augment='none', was 'adaptive'"):
+        trainer.train(broken, config.override(augment="none", steps=7))
+
+
 def test_a_damaged_newest_checkpoint_is_passed_over(copy, tiny, caplog):
     shutil.copytree(copy.checkpoints / "step-00000002", copy.checkpoints / "step-00000004")
     (copy.checkpoints / "step-00000004" / "state.safetensors").write_bytes(b"")
