@@ -16,7 +16,8 @@ from ssagan_tf.config import Config, ModelConfig, preset
 from ssagan_tf.damsm import DAMSM
 from ssagan_tf.data.cub import read_captions_pickle
 from ssagan_tf.errors import UserError
-from ssagan_tf.ssagan import CONFIG_FILE, SSAGAN, VOCABULARY_FILE
+from ssagan_tf.presets import CONFIG_FILE, VOCABULARY_FILE
+from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training.pretraining import DAMSM_FILE, load_damsm
 from ssagan_tf.training.run import load_model

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import pathlib
-
 import keras
 import tensorflow as tf
 
-from ssagan_tf import distribution, files, losses, saving
+from ssagan_tf import distribution, losses
 from ssagan_tf.augmentation import Augmentation
-from ssagan_tf.config import TEXT_TRAININGS, Config, ModelConfig
+from ssagan_tf.config import TEXT_TRAININGS, ModelConfig
 from ssagan_tf.errors import UserError
 from ssagan_tf.guard import guarded
 from ssagan_tf.networks import (
@@ -21,23 +18,31 @@ from ssagan_tf.networks import (
     SentenceEncoder,
     TextEncoder,
 )
-from ssagan_tf.networks.layers import at_least_float32
+from ssagan_tf.networks.layers import at_least_float32, register
 from ssagan_tf.optimizers import published_optimizers
+from ssagan_tf.presets import PresetModel
 from ssagan_tf.text.vocabulary import Vocabulary
-from ssagan_tf.text_to_image import TextToImage
 
 DAMSM_WEIGHTS = {"frozen": 0.05, "damsm": 0.1, "end_to_end": 0.1}
-CONFIG_FILE = "config.json"
-VOCABULARY_FILE = "vocabulary.txt"
-WEIGHTS_FILE = "model.safetensors"
-TRAINING_FILE = "training.safetensors"
 _LOOKS = ("real", "drawn", "penalty", "by G")  # of a step at what D sees, each varied anew
+_OPTIONS = (
+    "text_training",
+    "damsm_weight",
+    "published",
+    "end_to_end_weight",
+    "global_negatives",
+    "penalised",
+    "mismatched_pairs",
+    "max_words",
+    "seed",
+)
 
 
-class SSAGAN(TextToImage):
+@register
+class SSAGAN(PresetModel):
     """Text to image with semantic-spatial aware GAN (Liao et al., CVPR 2022).
 
-    Saved with `save_to_preset` and read with `from_preset`: a folder, in which the vocabulary travels with the weights.
+    Saved with `save_to_preset`, a folder, and read with `from_preset`; or as one `.keras` file with `save`.
 
     Args:
         generator: makes pictures.
@@ -121,8 +126,6 @@ class SSAGAN(TextToImage):
                 "Use the vocabulary that the encoder was trained with."
             )
 
-    # === Model folders ===
-
     @classmethod
     def from_model_config(
         cls, config: ModelConfig, vocabulary: Vocabulary, sampling_only: bool = False, **kwargs
@@ -169,64 +172,8 @@ class SSAGAN(TextToImage):
             **common,
         )
 
-    def save_to_preset(self, folder: str | os.PathLike, config: Config, card: str) -> None:
-        """Writes a model folder, all that sampling needs: weights, vocabulary, configuration and a card.
-
-        Args:
-            folder: must not exist yet.
-            config: the run's, for whoever goes on from here.
-            card: Markdown: what the model is and where it comes from.
-
-        Raises:
-            UserError: the folder exists, the disk is full or read-only.
-        """
-        with files.folder_written_atomically(folder) as aside:
-            config.save(aside / CONFIG_FILE)
-            self.vocabulary.save(aside / VOCABULARY_FILE)
-            saving.write_state(aside / WEIGHTS_FILE, self.sampling_variables())
-            if self.discriminator is not None:
-                saving.write_state(aside / TRAINING_FILE, self.training_variables())
-            files.write_atomically(aside / "README.md", card)
-
-    @classmethod
-    def from_preset(cls, folder: str | os.PathLike) -> SSAGAN:
-        """Reads a model folder. Raises UserError if something is missing, damaged or does not fit."""
-        folder = pathlib.Path(folder)
-        config = Config.load(folder / CONFIG_FILE)
-        vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
-        sampling_only = not (folder / TRAINING_FILE).is_file()
-        model = cls.from_model_config(config.model, vocabulary, sampling_only)
-        model.take_weights(folder)
-        return model
-
-    def take_weights(self, folder: str | os.PathLike) -> None:
-        """Takes the weights of a model folder of the same sizes; those of training only if this model can train.
-
-        Raises:
-            UserError: something is missing, damaged or does not fit.
-        """
-        parts = {WEIGHTS_FILE: self.sampling_variables()}
-        if self.discriminator is not None:
-            parts[TRAINING_FILE] = self.training_variables()
-        for name, variables in parts.items():
-            path = pathlib.Path(folder) / name
-            saving.assign_state(variables, saving.read_state(path), str(path))
-
-    def sampling_variables(self) -> dict[str, keras.Variable]:
-        """Everything that sampling needs, by name."""
-        return {
-            **saving.named_variables("generator", self.generator.variables),
-            **saving.named_variables("text_encoder", self.text_encoder.variables),
-        }
-
-    def training_variables(self) -> dict[str, keras.Variable]:
-        """The networks that only training needs, by name."""
-        parts = {"discriminator": self.discriminator, "image_encoder": self.image_encoder}
-        named = {}
-        for name, part in parts.items():
-            if part is not None:
-                named |= saving.named_variables(name, part.variables)
-        return named
+    def get_options(self):
+        return {name: getattr(self, name) for name in _OPTIONS}
 
     # === Training ===
 

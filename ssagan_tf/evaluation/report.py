@@ -24,7 +24,7 @@ from ssagan_tf.evaluation.clip import open_clip
 from ssagan_tf.evaluation.generate import weights_sha256
 from ssagan_tf.evaluation.protocols import protocol as named_protocol
 from ssagan_tf.evaluation.scores import METRICS, Evaluation
-from ssagan_tf.ssagan import CONFIG_FILE
+from ssagan_tf.presets import CONFIG_FILE
 from ssagan_tf.text_to_image import TextToImage
 
 REPORT, TABLE = "report.json", "report.txt"

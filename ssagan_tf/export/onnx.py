@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from ssagan_tf.errors import UserError
 from ssagan_tf.export.graph import ImageGraph, TextGraph
-from ssagan_tf.ssagan import SSAGAN, VOCABULARY_FILE
+from ssagan_tf.presets import VOCABULARY_FILE
+from ssagan_tf.ssagan import SSAGAN
 
 FOLDER = "onnx"
 _OPSET = 17

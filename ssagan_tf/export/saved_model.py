@@ -20,7 +20,8 @@ from ssagan_tf import noise
 from ssagan_tf.export import MOST_PICTURES, serving
 from ssagan_tf.export.graph import ImageGraph, TextGraph
 from ssagan_tf.networks.generator import FIRST_SIZE
-from ssagan_tf.ssagan import SSAGAN, VOCABULARY_FILE
+from ssagan_tf.presets import VOCABULARY_FILE
+from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text.captions import MAX_CHARACTERS, CaptionEncoder
 
 _PICTURES_AT_A_TIME = 4

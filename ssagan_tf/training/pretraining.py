@@ -25,7 +25,8 @@ from ssagan_tf.data.source import DRAWN, Example, Source
 from ssagan_tf.data.synthbirds import SynthBirds
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import ImageEncoder
-from ssagan_tf.ssagan import CONFIG_FILE, SSAGAN, VOCABULARY_FILE
+from ssagan_tf.presets import CONFIG_FILE, VOCABULARY_FILE
+from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text.captions import CaptionEncoder
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training import checkpoint

@@ -17,7 +17,8 @@ import shlex
 from ssagan_tf import files, saving
 from ssagan_tf.config import Config
 from ssagan_tf.errors import UserError
-from ssagan_tf.ssagan import CONFIG_FILE, SSAGAN, VOCABULARY_FILE, WEIGHTS_FILE
+from ssagan_tf.presets import CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE, folder_of
+from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training import checkpoint
 
@@ -90,14 +91,14 @@ def load_model(path: str | os.PathLike, best: bool = False, sampling_only: bool 
     """The model of a run folder (its newest whole checkpoint, averaged weights if there are any) or a model folder.
 
     Args:
-        path: the folder.
+        path: the folder, or what else `SSAGAN.from_preset` takes: a name, "synthbirds_64", or a handle.
         best: of a run, the checkpoint with the best score instead of the newest.
         sampling_only: of a run, leave out the networks that only training needs.
 
     Raises:
         UserError: neither of both, no checkpoint yet, or none that was scored.
     """
-    run = Run(path)
+    run = Run(folder_of(path))
     if not run.begun():
         raise UserError(
             f"No model found. Received: {path}. Give a run folder made by train.py or a model folder: "
@@ -106,7 +107,7 @@ def load_model(path: str | os.PathLike, best: bool = False, sampling_only: bool 
     if best and not run.best.is_dir():
         raise UserError(f"Nothing was scored. Received: {path}. Train with --score_every=N, or leave --best out.")
     if (run.folder / WEIGHTS_FILE).is_file() and not run.checkpoints.is_dir():
-        return SSAGAN.from_preset(path)
+        return SSAGAN.from_preset(run.folder)
     model = SSAGAN.from_model_config(run.config().model, run.vocabulary(), sampling_only)
     found = checkpoint.newest(run.best if best else run.checkpoints)
     if found is None:

@@ -23,7 +23,8 @@ from ssagan_tf.data.source import DRAWN, Source
 from ssagan_tf.data.synthbirds import FIXED_CAPTIONS
 from ssagan_tf.errors import UserError
 from ssagan_tf.optimizers import adam
-from ssagan_tf.ssagan import SSAGAN, WEIGHTS_FILE
+from ssagan_tf.presets import WEIGHTS_FILE
+from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.training import checkpoint
 from ssagan_tf.training.callbacks import AverageGenerator, Checkpoints, Progress, SampleSheets, StopGently
 from ssagan_tf.training.collapse import CollapseWatch
