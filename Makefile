@@ -6,7 +6,7 @@ LEGACY := .venv-legacy
 BROWSER := .venv/installed-browser
 
 .DEFAULT_GOAL := help
-.PHONY: help install train demo test test-slow test-legacy test-browser test-kills fuzz lint
+.PHONY: help install train demo test test-slow test-oldest test-newest test-legacy test-browser test-kills fuzz lint
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -25,6 +25,21 @@ test: $(INSTALLED)  ## the tests that take seconds
 
 test-slow: $(INSTALLED)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+test-oldest: $(INSTALLED)  ## the same in the oldest Python, TensorFlow, Keras, ... that are supported
+	$(call test_in,.venv-oldest,3.11,lowest-direct)
+
+test-newest: $(INSTALLED)  ## the same in the newest
+	$(call test_in,.venv-newest,3.13,highest)
+
+# In an environment of its own, made by uv, which also looks for that Python, and downloads it if there is none.
+define test_in
+$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
+$(BIN)/uv venv --quiet --allow-existing --python $(2) $(1)
+$(BIN)/uv pip install --quiet --python $(1) --resolution $(3) --upgrade --editable '.[dev]'
+$(BIN)/uv pip list --python $(1) | grep -E '^(keras|numpy|pillow|tensorflow) '
+$(1)/bin/python -m pytest -m "not slow and not browser"
+endef
 
 test-legacy: $(INSTALLED) $(LEGACY)/installed  ## an export in TensorFlow 2.15 beside TensorFlow Addons
 	$(BIN)/python -m pytest -m slow tests/legacy

@@ -73,7 +73,7 @@ class _Calls:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (_Calls(open, "PWNED", "w"), "the name io.open"),
+        (_Calls(open, "PWNED", "w"), f"the name {open.__module__}.open"),
         ([1, {"a": (_Calls(os.system, "touch PWNED"),)}], "the name posix.system"),
         (_Calls(eval, "open('PWNED', 'w')"), "eval"),
         (_Calls(np.dtype, "O"), "'O'"),
