@@ -5,6 +5,7 @@
     python scripts/train.py --dataset=cub --data_dir=CUB --preset=small --steps=4000        # the same, on a CPU
     python scripts/train.py --dataset=folder --data_dir=PICTURES --preset=small --out=runs/mine
     python scripts/train.py --dataset=cub --data_dir=CUB --damsm=runs/damsm     # encoders made by pretrain_damsm.py
+    python scripts/train.py --dataset=folder --data_dir=PICTURES --from=synthbirds_64       # go on from another model
     python scripts/train.py --dataset=folder --out=runs/mine --resume --steps=20000         # go on
 
 Text and image encoder are pretrained first, unless --damsm has them. Everything goes into the run folder --out:
@@ -26,6 +27,9 @@ _PRESET = flags.DEFINE_enum(
 )
 _STEPS = flags.DEFINE_integer("steps", None, "Iterations in all. [default: the preset's]", lower_bound=1)
 _DAMSM = flags.DEFINE_string("damsm", None, "Folder made by pretrain_damsm.py: take its encoders, pretrain none.")
+_FROM = flags.DEFINE_string(
+    "from", None, "Model to go on from, on other pictures: a run or model folder, or a name such as synthbirds_64."
+)
 _PRETRAINING = flags.DEFINE_integer(
     "pretraining_steps", None, "Iterations of DAMSM before, at most --steps; 0: none.", lower_bound=0
 )
@@ -71,6 +75,7 @@ def main(_) -> None:
         data_dir=_DATA_DIR.value,
         steps=_STEPS.value,
         damsm=_DAMSM.value,
+        start=_FROM.value,
         pretraining_steps=_PRETRAINING.value,
         text_training=_TEXT.value,
         augment=_AUGMENT.value,

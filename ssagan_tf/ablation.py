@@ -8,6 +8,7 @@ OUT/table.md, table.json        means and spreads over seeds
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -18,17 +19,19 @@ from absl import logging
 
 from ssagan_tf import files
 from ssagan_tf.config import Config
-from ssagan_tf.data import open_source
 from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import Source
-from ssagan_tf.data.synthbirds import FIXED_CAPTIONS
+from ssagan_tf.data.synthbirds import SynthBirds
 from ssagan_tf.errors import UserError
+from ssagan_tf.evaluation.memory import MemoryTest
 from ssagan_tf.evaluation.report import REPORT, evaluate, read_report
+from ssagan_tf.presets import CONFIG_FILE
 from ssagan_tf.sampling import write_sheet
 from ssagan_tf.training import checkpoint, damsm_run, trainer
+from ssagan_tf.training.fine_tuning import fine_tuned
 from ssagan_tf.training.run import Run, load_model
 
-REFERENCE = "reference"
+REFERENCE, FINE_TUNED = "reference", "fine_tuned"
 # What each variant changes in the configuration of the reference, which is as published: a mask in every block, and a
 # text encoder that goes on learning from DAMSM.
 VARIANTS: Mapping[str, dict[str, object]] = {
@@ -39,9 +42,12 @@ VARIANTS: Mapping[str, dict[str, object]] = {
     "end_to_end_text": {"text_training": "end_to_end"},
     "no_penalty": {"penalised": False},
     "no_mismatched": {"mismatched_pairs": False},
+    "fixed": {"augment": "fixed"},
+    "adaptive": {"augment": "adaptive"},
+    FINE_TUNED: {},  # see `_fine_tuned`
 }
-_METRICS = ("semantics", "fid", "r_precision")
-_PROTOCOL = "synthbirds"
+_PROTOCOL = "clean"
+_MEMORY = "memory.json"
 # Columns: name, factor on the score, decimals.
 _COLUMNS = {
     "attributes, %": ("semantics", 100, 1),
@@ -49,7 +55,10 @@ _COLUMNS = {
     "wing, %": ("wing", 100, 1),
     "belly, %": ("belly", 100, 1),
     "Fréchet distance": ("fid", 1, 1),
+    "kernel distance x 1000": ("kid", 1000, 1),
     "R-precision, %": ("r_precision", 100, 1),
+    "logits of train - test": ("gap", 1, 2),
+    "memorised, %": ("memorised", 100, 0),
 }
 _SHEET_SEEDS = 4
 
@@ -62,16 +71,27 @@ class Interrupted(Exception):
         self.signal = signal
 
 
-def ablate(config: Config, out: pathlib.Path, variants: Sequence[str], seeds: Sequence[int], count: int) -> str:
+def ablate(
+    config: Config,
+    out: pathlib.Path,
+    variants: Sequence[str],
+    seeds: Sequence[int],
+    count: int,
+    extractor: str | None = None,
+    start: str = "synthbirds_64",
+) -> str:
     """Trains and scores what is not done yet, all variants of a seed before the next seed, and writes the table.
 
     Args:
-        config: of the reference, of synthbirds; its `damsm` names the folder of the encoders that all trainings start
-            from and are scored with. None: they are pretrained first, once.
+        config: of the reference; its `damsm` names the folder of the encoders that all trainings start from and are
+            scored with. None: they are pretrained first, once.
         out: folder of it all.
         variants: names in `VARIANTS`.
         seeds: each trains every variant once.
         count: pictures to score.
+        extractor: of the features that a kernel distance is measured in, in place of TF-GAN's Inception; drawn birds
+            have one of their own.
+        start: model that "fine_tuned" goes on from.
 
     Returns:
         The table, in Markdown.
@@ -83,20 +103,25 @@ def ablate(config: Config, out: pathlib.Path, variants: Sequence[str], seeds: Se
     unknown = [name for name in variants if name not in VARIANTS]
     if unknown or not variants or not seeds:
         raise UserError(f"There is no such variant. Received: {unknown}. Use some of {', '.join(VARIANTS)}.")
-    config = config.override(text_training="damsm")
-    data = open_source(config.data.dataset, config.data.data_dir, config.model.image_size)
+    data = trainer.open_data(config, Run(out))
+    if isinstance(data, SynthBirds):
+        config = config.override(text_training="damsm")
+    else:
+        config = config.override(data_dir=str(data.folder))  # prepared once for all
     config = config.override(damsm=config.train.damsm or _pretrained(config, Run(out / "damsm")))
     for seed in seeds:
         for name in variants:
             run = Run(out / name / f"seed-{seed}")
-            _train(run, config.override(seed=seed, **VARIANTS[name]))
-            _score(run, data, config.train.damsm, count)
+            changed = _fine_tuned(config, start) if name == FINE_TUNED else config.override(**VARIANTS[name])
+            _train(run, changed.override(seed=seed))
+            _score(run, data, config.train.damsm, count, extractor)
             # Graphs and variables of finished trainings are of no more use.
             keras.utils.clear_session()
+    captions = trainer.sheet_captions(data)
     for name in variants:
         sheet = out / f"{name}.png"
         if not sheet.exists():
-            write_sheet(load_model(out / name / f"seed-{seeds[0]}"), FIXED_CAPTIONS, 0, _SHEET_SEEDS, sheet)
+            write_sheet(load_model(out / name / f"seed-{seeds[0]}"), captions, 0, _SHEET_SEEDS, sheet)
     found = {name: [_scores(out / name / f"seed-{seed}") for seed in seeds] for name in variants}
     written = table(found)
     files.write_atomically(out / "table.json", json.dumps(found, indent=2) + "\n")
@@ -116,6 +141,14 @@ def _pretrained(config: Config, run: Run) -> str:
     return str(run.folder)
 
 
+def _fine_tuned(config: Config, start: str) -> Config:
+    """Goes on from a model, whose encoders then learn from the new pictures for as long as those of the others did."""
+    steps = Config.load(pathlib.Path(config.train.damsm) / CONFIG_FILE).train.pretraining_steps
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, damsm=None, pretraining_steps=steps))
+    name = "published" if config.model.published else "small"
+    return fine_tuned(config, name, start, {"start": start, "image_size": config.model.image_size})
+
+
 def _train(run: Run, config: Config) -> None:
     """Unless it is done; goes on where it was stopped."""
     if run.begun():
@@ -129,24 +162,38 @@ def _train(run: Run, config: Config) -> None:
         raise Interrupted(outcome.signal)
 
 
-def _score(run: Run, data: Prepared | Source, damsm: str, count: int) -> None:
+def _score(run: Run, data: Prepared | Source, damsm: str, count: int, extractor: str | None) -> None:
     """Unless it is done, for so many pictures."""
     out = run.folder / "evaluation"
-    if (out / REPORT).exists() and _drawn(out) == count:
-        return
-    logging.info("Scoring %s.", run.folder)
-    evaluate(load_model(run.folder), data, _METRICS, _PROTOCOL, count, out, damsm, about={"run": str(run.folder)})
+    drawn = isinstance(data, SynthBirds)
+    metrics = ("semantics", "fid", "r_precision") if drawn else ("kid", "r_precision")
+    if not (out / REPORT).exists() or _drawn(out) != (count, len(metrics)):
+        logging.info("Scoring %s.", run.folder)
+        protocol, extractor = (SynthBirds.name, None) if drawn else (_PROTOCOL, extractor)
+        about = {"run": str(run.folder)}
+        evaluate(load_model(run.folder), data, metrics, protocol, count, out, damsm, extractor=extractor, about=about)
+    if not drawn and not (out / _MEMORY).exists():
+        memory = MemoryTest(data, run.config().model.image_size)(load_model(run.folder, sampling_only=False))
+        values = dataclasses.asdict(memory) | {"gap": memory.gap, "memorised": memory.memorised}
+        files.write_atomically(out / _MEMORY, json.dumps(values, indent=2) + "\n")
 
 
-def _drawn(out: pathlib.Path) -> int:
-    return read_report(out / REPORT)["scores"]["semantics"]["card"]["protocol"]["count"]
+def _drawn(out: pathlib.Path) -> tuple[int, int]:
+    """Pictures, and metrics done."""
+    scores = read_report(out / REPORT)["scores"]
+    return scores["r_precision"]["card"]["protocol"]["count"] if "r_precision" in scores else 0, len(scores)
 
 
 def _scores(run: pathlib.Path) -> dict[str, float]:
-    """Of a run's report, flat: every metric, and the share right of every attribute."""
-    scores = read_report(run / "evaluation" / REPORT)["scores"]
-    attributes = {name: share for name, (share, _) in scores["semantics"]["attributes"].items()}
-    return attributes | {name: score["value"] for name, score in scores.items()}
+    """Of a run's report, flat: every metric, the share right of every attribute, and what D knows by heart."""
+    out = run / "evaluation"
+    scores = read_report(out / REPORT)["scores"]
+    found = {name: score["value"] for name, score in scores.items()}
+    for name, (share, _) in scores.get("semantics", {}).get("attributes", {}).items():
+        found[name] = share
+    if (out / _MEMORY).is_file():
+        found |= json.loads((out / _MEMORY).read_text())
+    return found
 
 
 def table(found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
@@ -173,11 +220,13 @@ def _minus(scores, reference) -> list[dict[str, float]]:
 
 
 def _rows(found, words) -> list[str]:
-    lines = ["| variant | " + " | ".join(_COLUMNS) + " |", "|---" * (len(_COLUMNS) + 1) + "|"]
+    known = next(iter(found.values()))[0]
+    columns = {title: column for title, column in _COLUMNS.items() if column[0] in known}
+    lines = ["| variant | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name, scores in found.items():
         cells = [
             words(np.array([score[key] for score in scores]) * factor, places)
-            for key, factor, places in _COLUMNS.values()
+            for key, factor, places in columns.values()
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines

@@ -22,6 +22,7 @@ class ModelConfig:
 
     Attributes:
         image_encoder: "compact", "inception" as published (its weights are converted ones), or None: no DAMSM loss.
+        grown_from: the image size that the model was built for, if it has grown since; see `Generator`.
         initial_gate: where the residual gates start: 0 as published; 1 opens them at once, for short trainings.
         mask_blocks, end_to_end_weight, global_negatives, penalised, mismatched_pairs: what `ablate.py` varies.
     """
@@ -44,6 +45,7 @@ class ModelConfig:
     global_negatives: bool = True
     penalised: bool = True
     mismatched_pairs: bool = True
+    grown_from: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +73,9 @@ class TrainConfig:
         steps: iterations in all.
         batch_size: pictures of an iteration, over all devices.
         damsm: folder made by pretrain_damsm.py, whose text and image encoder are taken; None: they are pretrained.
+        start: model that the training goes on from, on other pictures; None: it begins anew. See
+            `training.fine_tuning`.
+        frozen_blocks: of the discriminator's first blocks, so many do not learn; nor does what is before them.
         pretraining_steps: iterations of DAMSM before, on text and image encoder alone, with
             `pretraining_batch_size`; in train.py never more than `steps`, so that a short trial is short.
         pretraining_rate: its highest learning rate.
@@ -96,6 +101,8 @@ class TrainConfig:
     steps: int = 221_400
     batch_size: int = 24
     damsm: str | None = None
+    start: str | None = None
+    frozen_blocks: int = 0
     pretraining_steps: int = 20_000
     pretraining_batch_size: int = 48
     pretraining_rate: float = 2e-3
@@ -201,6 +208,8 @@ _LIMITS = {
     "max_words": (1, 1000),
     "initial_gate": (-10, 10),
     "mask_blocks": (0, 100),
+    "grown_from": (8, 1024),
+    "frozen_blocks": (0, 100),
     "end_to_end_weight": (0, 10**6),
     "steps": (1, 99_999_999),
     "batch_size": (1, 65_536),
@@ -288,6 +297,11 @@ SMALL = Config(
     ),
 )
 PRESETS = {"published": PUBLISHED, "small": SMALL}
+# What --from changes in a preset: the first layers of the discriminator know what edges and colours are.
+FINE_TUNING = {
+    "published": {"frozen_blocks": 2, "generator_rate": 5e-5, "discriminator_rate": 2e-4},
+    "small": {"frozen_blocks": 1},
+}
 # What a data set changes in a preset.
 _CHANGES = {
     ("published", "coco"): {"steps": 413_900, "pretraining_steps": 1_034_400},

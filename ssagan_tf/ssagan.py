@@ -135,7 +135,7 @@ class SSAGAN(PresetModel):
         Further arguments go to the constructor.
         """
         sizes = {"image_size": config.image_size, "sentence_dim": config.sentence_dim}
-        nets = {"base_filters": config.base_filters, **sizes}
+        nets = {"base_filters": config.base_filters, "grown_from": config.grown_from, **sizes}
         generator = Generator(
             **nets,
             noise_dim=config.noise_dim,

@@ -59,15 +59,16 @@ class TextToImage(keras.Model):
 
     def with_masks(self, captions, noise, training=False, generator: Generator | None = None):
         """As `call`, with the masks: (image, masks), see `Generator`; drawn by another generator if one is given."""
-        if captions.dtype == tf.string:
-            captions, _ = self._captions_to_ids(captions)
-        _, sentence = self.text_encoder(captions, training=False)
+        _, sentence = self.text_encoder(self.to_ids(captions), training=False)
         return (generator or self.generator)(noise, sentence, training=training)
 
-    def _captions_to_ids(self, captions):
+    def to_ids(self, captions: tf.Tensor) -> tf.Tensor:
+        """What the text encoder reads: (B,) strings -> (B, T) ids; ids stay."""
+        if captions.dtype != tf.string:
+            return captions
         if self.caption_encoder is None:
             raise UserError("The model has no vocabulary. Received: captions as text. Give ids, or a vocabulary.")
-        return self.caption_encoder(captions)
+        return self.caption_encoder(captions)[0]
 
     def generate(
         self,
@@ -152,7 +153,7 @@ class TextToImage(keras.Model):
     @functools.cached_property
     def _encoder(self):
         def encode(captions):
-            return self.text_encoder(self._captions_to_ids(captions)[0], training=False)[1]
+            return self.text_encoder(self.to_ids(captions), training=False)[1]
 
         return tf.function(encode, input_signature=[tf.TensorSpec([None], tf.string)])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from ssagan_tf.networks.generator import check_size
+from ssagan_tf.networks.generator import added_blocks, check_size
 from ssagan_tf.networks.layers import DownBlock, at_least_float32, conv, leaky_relu, register
 
 _LAST_SIZE = 4  # height and width of the features
@@ -19,6 +19,7 @@ class Discriminator(keras.Model):
         base_filters: base width nf.
         image_size: height and width S of the pictures, a power of two; published at 256.
         sentence_dim: size of the sentence embedding.
+        grown_from: as of the generator; the blocks that it has more are the first, of the width nf.
         dtype: dtype policy or its name.
 
     Call: images (B, S, S, 3) in [-1, 1], sentence (B, sentence_dim) -> logits (B,). The two halves are public:
@@ -30,10 +31,18 @@ class Discriminator(keras.Model):
 
     block_class = DownBlock
 
-    def __init__(self, base_filters: int = 64, image_size: int = 256, sentence_dim: int = 256, **kwargs):
+    def __init__(
+        self,
+        base_filters: int = 64,
+        image_size: int = 256,
+        sentence_dim: int = 256,
+        grown_from: int | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         count = check_size(image_size, base_filters) - 2
-        widths = [base_filters * min(16, 2 ** (index + 1)) for index in range(count)]
+        added = added_blocks(image_size, grown_from)
+        widths = [base_filters * min(16, 2 ** max(0, index + 1 - added)) for index in range(count)]
         in_widths = [base_filters, *widths[:-1]]
         policy = self.dtype_policy
 
@@ -52,6 +61,7 @@ class Discriminator(keras.Model):
         self.base_filters = base_filters
         self.image_size = image_size
         self.sentence_dim = sentence_dim
+        self.grown_from = grown_from
         self.build()
 
     def build(self, *_):
@@ -88,4 +98,5 @@ class Discriminator(keras.Model):
             "base_filters": self.base_filters,
             "image_size": self.image_size,
             "sentence_dim": self.sentence_dim,
+            "grown_from": self.grown_from,
         }

@@ -37,6 +37,18 @@ def check_size(image_size: int, base_filters: int) -> int:
     return int(math.log2(image_size))
 
 
+def added_blocks(image_size: int, grown_from: int | None) -> int:
+    """How many blocks a network has more since it was one for smaller pictures; raises UserError if that cannot be."""
+    if grown_from is None:
+        return 0
+    if check_size(grown_from, 1) > check_size(image_size, 1):
+        raise UserError(
+            f"A network grows to larger pictures. Received: image_size={image_size}, grown_from={grown_from}. "
+            "Use a larger image_size."
+        )
+    return check_size(image_size, 1) - check_size(grown_from, 1)
+
+
 @register
 class Generator(keras.Model):
     """From noise and a sentence to a picture, and the masks that say where the sentence acted.
@@ -49,6 +61,8 @@ class Generator(keras.Model):
         mask_filters: hidden channels of the mask predictors; 100 as published, fewer are faster.
         mask_blocks: only so many blocks, the first, have a mask; in the others the text acts everywhere alike (plain
             conditional batch norm: a mask of ones). None: all have one, as published.
+        grown_from: an image size for which the widths are those of a smaller generator, one that has grown: the blocks
+            that it has more, the last, keep the width nf. None: it has not.
         dtype: dtype policy or its name.
 
     Call: noise (B, noise_dim), sentence (B, sentence_dim) -> (image (B, S, S, 3) in [-1, 1], masks: tuple of
@@ -71,11 +85,13 @@ class Generator(keras.Model):
         sentence_dim: int = 256,
         mask_filters: int = 100,
         mask_blocks: int | None = None,
+        grown_from: int | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         blocks = check_size(image_size, base_filters) - 1
-        widths = [base_filters * min(8, 2 ** (blocks - 1 - index)) for index in range(blocks)]
+        started = blocks - added_blocks(image_size, grown_from)
+        widths = [base_filters * min(8, 2 ** max(0, started - 1 - index)) for index in range(blocks)]
         policy = self.dtype_policy
 
         # === Layers ===
@@ -108,6 +124,7 @@ class Generator(keras.Model):
         self.sentence_dim = sentence_dim
         self.mask_filters = mask_filters
         self.mask_blocks = mask_blocks
+        self.grown_from = grown_from
         self.build()
 
     def build(self, *_):
@@ -157,4 +174,5 @@ class Generator(keras.Model):
             "sentence_dim": self.sentence_dim,
             "mask_filters": self.mask_filters,
             "mask_blocks": self.mask_blocks,
+            "grown_from": self.grown_from,
         }

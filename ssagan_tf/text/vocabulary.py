@@ -61,6 +61,10 @@ class Vocabulary:
             raise UserError(f"The vocabulary file is not UTF-8. Received: {path}. Save it as UTF-8.") from error
         return cls(words[:-1] if words[-1] == "" else words, str(path))
 
+    def merged(self, other: Vocabulary) -> Vocabulary:
+        """The words of both: these keep their ids, and the other's new ones follow."""
+        return Vocabulary([*self.words, *(word for word in other.words if word not in self)])
+
     def save(self, path: str | os.PathLike) -> None:
         """Writes one word a line, in order of ids, UTF-8."""
         files.write_atomically(path, "\n".join(self.words) + "\n")

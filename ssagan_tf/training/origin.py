@@ -21,6 +21,7 @@ from ssagan_tf.training.run import Run
 _FREE = {
     "data_dir",
     "damsm",
+    "start",
     "steps",
     "batch_size",
     "checkpoint_every",

@@ -25,7 +25,7 @@ from ssagan_tf.data.source import DRAWN, Example, Source
 from ssagan_tf.data.synthbirds import SynthBirds
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import ImageEncoder
-from ssagan_tf.presets import CONFIG_FILE, VOCABULARY_FILE
+from ssagan_tf.presets import CONFIG_FILE, VOCABULARY_FILE, folder_of
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text.captions import CaptionEncoder
 from ssagan_tf.text.vocabulary import Vocabulary
@@ -61,10 +61,14 @@ def load_damsm(folder: str | os.PathLike) -> tuple[DAMSM, Vocabulary, Config]:
 def vocabulary_for(data: Prepared | Source, config: Config) -> Vocabulary:
     """The words that a new run knows: those that came with its data, else those of its DAMSM, else of its captions.
 
+    Of one that goes on from a model: the model's words, and then those.
+
     Raises:
         UserError: data and DAMSM have different vocabularies, or the DAMSM does not fit the model.
     """
     folder = config.train.damsm
+    if config.train.start is not None:
+        return Vocabulary.load(folder_of(config.train.start) / VOCABULARY_FILE).merged(vocabulary_of(data))
     if folder is None:
         return vocabulary_of(data)
     _check_sizes(config, pathlib.Path(folder))
@@ -161,7 +165,7 @@ def begin_pretraining(run: Run, damsm: DAMSM, config: Config) -> int:
     if found is None:
         if isinstance(damsm.image_encoder, ImageEncoder):
             _take_imagenet_weights(damsm.image_encoder)
-        if config.train.pretraining_schedule != "published":
+        if config.train.pretraining_schedule != "published" and config.train.start is None:
             embedding = damsm.text_encoder.embedding.embeddings
             embedding.assign(_LARGER_WORDS * embedding)
         return 0

@@ -28,11 +28,12 @@ from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.training import checkpoint
 from ssagan_tf.training.callbacks import AverageGenerator, Checkpoints, Progress, SampleSheets, StopGently
 from ssagan_tf.training.collapse import CollapseWatch
+from ssagan_tf.training.fine_tuning import carry_over, fine_tuned, freeze
 from ssagan_tf.training.fitting import fit
 from ssagan_tf.training.metric_callback import Scoring, check_scorable
 from ssagan_tf.training.origin import check_origin, check_same_run, origin
 from ssagan_tf.training.pretraining import provide_encoders, vocabulary_for
-from ssagan_tf.training.run import Run
+from ssagan_tf.training.run import Run, load_model
 from ssagan_tf.training.skipped import SkippedSteps
 
 _SHEET_ROWS = 8
@@ -120,7 +121,10 @@ def resolve_run(
             )
         if resume:
             logging.warning("Nothing to resume in %s: a new run begins.", folder)
-        return run, preset(preset_name or _default_preset(), dataset).override(**flags)
+        name = preset_name or _default_preset()
+        if flags.get("start"):
+            return run, fine_tuned(preset(name, dataset), name, flags["start"], flags)
+        return run, preset(name, dataset).override(**flags)
     if preset_name:
         raise UserError(f"A resumed run keeps its settings. Received: --preset={preset_name}. Leave it out.")
     was = run.config()
@@ -160,6 +164,7 @@ def train(run: Run, config: Config) -> Outcome:
         if config.train.augment != "none":
             augmentation = Augmentation(config.train.augment == "adaptive", config.train.augment_pictures)
         model = SSAGAN.from_model_config(config.model, vocabulary, augmentation=augmentation, seed=config.train.seed)
+        freeze(model, config.train.frozen_blocks, config.model.grown_from)
         rates = (config.train.generator_rate, config.train.discriminator_rate, config.train.encoder_rate)
         model.compile(*map(adam, rates))
         averaging = None
@@ -177,6 +182,11 @@ def train(run: Run, config: Config) -> Outcome:
     stop = StopGently(config.train.max_minutes)
     if first_step is None:
         first_step = 0
+        if config.train.start:
+            source = load_model(config.train.start, sampling_only=False)
+            logging.info("%s", carry_over(model, source, config.train.seed).text())
+            if average is not None:
+                average.set_weights(model.generator.get_weights())
         provide_encoders(run, model, data, config, stop)
         if stop.stopped:
             return Outcome(run, 0, stop.signal, stop.time_is_up)
@@ -190,7 +200,7 @@ def train(run: Run, config: Config) -> Outcome:
     def batch_of(step: int) -> dict:
         return next(stream(progress.pictures_before(step), keys=True).as_numpy_iterator())
 
-    captions = _sheet_captions(data)
+    captions = sheet_captions(data)
     skipped = SkippedSteps(run, variables, batch_of)
     progress = Progress(run, first_step, config.train.steps, config.train.batch_size, first_picture, skipped)
     callbacks = [
@@ -245,7 +255,8 @@ def open_data(config: Config, run: Run) -> Prepared | Source:
     return prepared
 
 
-def _sheet_captions(data: Prepared | Source) -> list[str]:
+def sheet_captions(data: Prepared | Source) -> list[str]:
+    """Of the sheets that are drawn as training goes on: the same whenever they are drawn."""
     return list(FIXED_CAPTIONS) if data.name in DRAWN else first_captions(data, _SHEET_ROWS)
 
 

@@ -1,0 +1,94 @@
+"""Whether a discriminator knows its training pictures by heart: its logits of seen, unseen and drawn ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import numpy as np
+import tensorflow as tf
+
+from ssagan_tf.data.records import Prepared
+from ssagan_tf.data.source import Source
+from ssagan_tf.evaluation.reference import described, real_pictures
+from ssagan_tf.networks import Generator
+from ssagan_tf.ssagan import SSAGAN
+
+_TOGETHER = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """Mean logits of pictures with captions of their own.
+
+    Attributes:
+        train: of pictures that the discriminator was trained on.
+        test: of real ones that it has not seen.
+        drawn: of drawn ones, of the test captions.
+    """
+
+    train: float
+    test: float
+    drawn: float
+
+    @property
+    def gap(self) -> float:
+        """How much surer it is of pictures that it has seen."""
+        return self.train - self.test
+
+    @property
+    def memorised(self) -> float:
+        """The gap as a share of that between seen and drawn ones (r_v of Karras et al., NeurIPS 2020).
+
+        About 0: unseen pictures look as real as seen ones. About 1: they look as false as drawn ones, so that the
+        discriminator has learnt its pictures by heart. Clipped to [0, 1]; 0 where it does not tell seen from drawn.
+        """
+        between = self.train - self.drawn
+        return 0.0 if between <= 0 else min(1.0, max(0.0, self.gap / between))
+
+
+class MemoryTest:
+    """Measures `Memory` of a model as it is, again and again on the same pictures, captions and noise.
+
+    Args:
+        data: a prepared folder or a source, with both splits.
+        image_size: of the model.
+        count: pictures of each kind, fewer where a split has fewer.
+
+    Raises:
+        UserError: a split is empty.
+    """
+
+    def __init__(self, data: Prepared | Source, image_size: int, count: int = 500):
+        self._real = {split: _pairs(data, split, image_size, count) for split in ("train", "test")}
+
+    def __call__(self, model: SSAGAN, generator: Generator | None = None) -> Memory:
+        """Of a model that can be trained; drawn by `generator` if one is given."""
+        test = self._real["test"][1]
+        noise = model.noise_of(range(len(test)))
+        judge = tf.function(lambda pictures, captions: model.discriminator(pictures, _sentence(model, captions)))
+        draw = tf.function(lambda captions, noise: model.with_masks(captions, noise, generator=generator)[0])
+        drawn = np.concatenate([draw(*map(tf.constant, part)).numpy() for part in _parts(test, noise)])
+        kinds = {**self._real, "drawn": (drawn, test)}
+        means = {}
+        for kind, (pictures, captions) in kinds.items():
+            logits = [judge(*map(tf.constant, part)).numpy() for part in _parts(pictures, captions)]
+            means[kind] = float(np.mean(np.concatenate(logits), dtype=np.float64))
+        return Memory(**means)
+
+
+def _pairs(data, split, image_size, count):
+    """(N, S, S, 3) float32 in [-1, 1], and a caption of each."""
+    known = described(data, split)[:count]
+    pictures = itertools.chain.from_iterable(real_pictures(data, split, image_size))
+    taken = np.stack(list(itertools.islice(pictures, len(known))))
+    captions = [each.captions[index % len(each.captions)].text for index, each in enumerate(known)]
+    return taken.astype(np.float32) / 127.5 - 1.0, np.array([text.encode(errors="replace") for text in captions])
+
+
+def _sentence(model, captions):
+    return model.text_encoder(model.to_ids(captions), training=False)[1]
+
+
+def _parts(*rows):
+    return [[row[first : first + _TOGETHER] for row in rows] for first in range(0, len(rows[0]), _TOGETHER)]
