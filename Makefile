@@ -72,9 +72,10 @@ fuzz: $(INSTALLED)  ## 100,000 damaged inputs for everything that reads from out
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	PYTHONPATH=. $(BIN)/python tests/fuzz/fuzz.py
 
-lint: $(INSTALLED)  ## style and format
+lint: $(INSTALLED)  ## style, format and types
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 
 # An environment that works is kept; one that was begun and broken off, or of another Python, is made anew.
 SUITED := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))

@@ -32,8 +32,8 @@ flags.register_validator("out", lambda out: out.lower().endswith(".png"), "must 
 
 
 def main(_) -> None:
-    swaps = [tuple(swap.split(":")) for swap in _SWAPS.value]
-    if any(len(swap) != 2 or not all(swap) for swap in swaps):
+    swaps = [(old, new) for old, _, new in (swap.partition(":") for swap in _SWAPS.value)]
+    if any(not old or not new or ":" in new for old, new in swaps):
         raise app.UsageError(f"--swap is OLD:NEW. Received: {' '.join(_SWAPS.value)}. Use --swap=red:blue.")
     # TensorFlow takes seconds to start: not before the flags are known to be right.
     cli.start_tensorflow()

@@ -43,7 +43,8 @@ def main(_) -> None:
         cli.say(client.load(draw, _LOAD.value, _AT_ONCE.value))
         return
     wanted = [(caption, _SEED.value + index) for caption in captions for index in range(_COUNT.value)]
-    pictures = server.draw(*map(list, zip(*wanted, strict=True)), _TRUNCATION.value)
+    wanted_captions, seeds = map(list, zip(*wanted, strict=True))
+    pictures = server.draw(wanted_captions, seeds, _TRUNCATION.value)
     for index, ((caption, seed), picture) in enumerate(zip(wanted, pictures, strict=True)):
         if not picture.known_words:
             logging.warning("The model knows no word of this caption: %r.", caption)

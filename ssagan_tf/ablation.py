@@ -106,7 +106,7 @@ def ablate(
     data = trainer.open_data(config, Run(out))
     if isinstance(data, SynthBirds):
         config = config.override(text_training="damsm")
-    else:
+    elif isinstance(data, Prepared):
         config = config.override(data_dir=str(data.folder))  # prepared once for all
     config = config.override(damsm=config.train.damsm or _pretrained(config, Run(out / "damsm")))
     for seed in seeds:

@@ -298,12 +298,12 @@ SMALL = Config(
 )
 PRESETS = {"published": PUBLISHED, "small": SMALL}
 # What --from changes in a preset: the first layers of the discriminator know what edges and colours are.
-FINE_TUNING = {
+FINE_TUNING: dict[str, dict[str, typing.Any]] = {
     "published": {"frozen_blocks": 2, "generator_rate": 5e-5, "discriminator_rate": 2e-4},
     "small": {"frozen_blocks": 1},
 }
 # What a data set changes in a preset.
-_CHANGES = {
+_CHANGES: dict[tuple[str, str], dict[str, typing.Any]] = {
     ("published", "coco"): {"steps": 413_900, "pretraining_steps": 1_034_400},
     # Some eight minutes on two cores.
     ("small", "synthbirds"): {"pretraining_steps": 300, "steps": 900, "generator_rate": 4e-4, "encoder_rate": 1.6e-4},

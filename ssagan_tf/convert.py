@@ -9,7 +9,8 @@ published ones do.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import typing
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
 import numpy as np
@@ -236,7 +237,7 @@ def _image_encoder(model: ImageEncoder) -> _Entries:
     yield from _linear("emb_cnn_code", model.code_head)
 
 
-_ENTRIES = {
+_ENTRIES: dict[type, Callable[[typing.Any], Iterator[tuple[str, Place]]]] = {
     Generator: _generator,
     Discriminator: _discriminator,
     TextEncoder: _text_encoder,

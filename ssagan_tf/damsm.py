@@ -106,9 +106,8 @@ class DAMSM(keras.Model):
             if self.global_negatives:
                 parts = [distribution.gather(part) for part in parts]
             regions, code, lengths, class_ids, *words, sentence = parts
-            words = words[0] if words else None
-            parts = regions, code, words, sentence, lengths, class_ids
-            loss = losses.damsm_loss(*parts, GAMMA1, self.gamma3, self.word_group)
+            pairs = regions, code, words[0] if words else None, sentence, lengths, class_ids
+            loss = losses.damsm_loss(*pairs, gamma1=GAMMA1, gamma3=self.gamma3, word_group=self.word_group)
             share = loss / distribution.replicas()
         variables = self._variables()
         gradients = tape.gradient(share, variables)
@@ -119,7 +118,7 @@ class DAMSM(keras.Model):
 
     # === Use ===
 
-    def encode_pictures(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def encode_pictures(self, pictures: np.ndarray) -> tuple[np.ndarray, ...]:
         """uint8 (N, S, S, 3) -> float32 regions (N, h, w, D) and codes (N, D)."""
         return self._encode(self._picture_encoder, pictures)
 

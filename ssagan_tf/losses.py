@@ -6,14 +6,11 @@ replicas: then what the replicas return adds up to the loss of the global batch.
 
 from __future__ import annotations
 
-import typing
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from ssagan_tf.networks.layers import at_least_float32
-
-if typing.TYPE_CHECKING:
-    from ssagan_tf.networks import Discriminator
 
 _SAME = 1e-8  # smallest product of norms in a cosine
 
@@ -41,7 +38,10 @@ def hinge_discriminator_loss(
 
 
 def matching_aware_gradient_penalty(
-    discriminator: Discriminator, images: tf.Tensor, sentence: tf.Tensor, global_batch: tf.Tensor | int | None = None
+    discriminator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    images: tf.Tensor,
+    sentence: tf.Tensor,
+    global_batch: tf.Tensor | int | None = None,
 ) -> tf.Tensor:
     """Matching-aware zero-centred gradient penalty on real pictures with their sentences (DF-GAN, Tao et al. 2022).
 
@@ -201,7 +201,7 @@ def damsm_loss(
 
     Published gamma1: 4 in pretraining, else 5. `word_group`: as `grouped_word_loss`; 0, as published: the whole batch.
     """
-    by_words = ()
+    by_words: tuple[tf.Tensor, ...] = ()
     if words is not None and word_group:
         by_words = grouped_word_loss(regions, words, lengths, class_ids, word_group, gamma1, gamma3)
     elif words is not None:

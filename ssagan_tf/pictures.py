@@ -10,7 +10,7 @@ import functools
 import io
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -247,7 +247,7 @@ def _bound(pixels: int) -> None:
         raise UserError(f"That is too large. Received: {pixels:,} pixels. Draw at most {_MOST_PIXELS:,} at once.")
 
 
-def _same_count(what: str, given: Sequence, count: int) -> None:
+def _same_count(what: str, given: Sized, count: int) -> None:
     if len(given) != count:
         raise UserError(f"There is one for each. Received: {len(given)} {what}, {count} wanted. Give as many.")
 
@@ -338,7 +338,7 @@ def _draw_key(sheet: Image.Image, top: int) -> None:
 
 
 @functools.cache
-def _font() -> ImageFont.FreeTypeFont:
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(_FONT_SIZE)
 
 

@@ -29,7 +29,7 @@ VOCABULARY_FILE = "vocabulary.txt"
 WEIGHTS_FILE = "model.safetensors"
 TRAINING_FILE = "training.safetensors"
 
-PRESETS = {
+PRESETS: dict[str, dict[str, typing.Any]] = {
     "synthbirds_64": {
         "metadata": {
             "description": "Birds that the package itself draws, 64 x 64 pixels; trained jointly with its encoders.",
@@ -180,7 +180,7 @@ class PresetModel(TextToImage):
     def training_variables(self) -> dict[str, keras.Variable]:
         """The networks that only training needs, by name."""
         parts = {"discriminator": self.discriminator, "image_encoder": self.image_encoder}
-        named = {}
+        named: dict[str, keras.Variable] = {}
         for name, part in parts.items():
             if part is not None:
                 named |= saving.named_variables(name, part.variables)

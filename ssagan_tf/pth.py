@@ -83,7 +83,7 @@ class _Machine(restricted_pickle.Machine):
         },
     }
 
-    def persistent_load(self, pid: object) -> _Storage:
+    def persistent_load(self, pid: typing.Any) -> _Storage:
         word, kind, key, _, size, *view = pid
         known = word == "storage" and isinstance(kind, _Type) and isinstance(key, str | int)
         if not known or any(part is not None for part in view):
@@ -97,7 +97,7 @@ class _Machine(restricted_pickle.Machine):
             raise pickle.UnpicklingError("an object with a state")
 
     dispatch = restricted_pickle.Machine.dispatch | {
-        pickle.BINPERSID[0]: pickle._Unpickler.load_binpersid,
+        pickle.BINPERSID[0]: restricted_pickle.Machine.load_binpersid,
         pickle.BUILD[0]: load_build,
     }
 
@@ -205,7 +205,9 @@ def _tensors_of(value: object) -> dict[str, _Tensor]:
     return value
 
 
-def _arrays(tensors: Mapping[str, _Tensor], order: str, content: Callable[[_Storage], bytes]) -> dict[str, np.ndarray]:
+def _arrays(
+    tensors: Mapping[str, _Tensor], order: str, content: Callable[[_Storage], bytes | memoryview]
+) -> dict[str, np.ndarray]:
     rows: dict[_Storage, np.ndarray] = {}
     arrays = {}
     for name, tensor in tensors.items():
@@ -229,5 +231,5 @@ def _view(row: np.ndarray, tensor: _Tensor) -> np.ndarray:
         return np.zeros(shape, row.dtype)
     if tensor.offset + sum(steps) >= len(row) or int(np.prod(shape, dtype=object)) > len(row):
         raise ValueError("a view beyond its storage")
-    strides = [stride * row.itemsize for stride in strides]
-    return np.lib.stride_tricks.as_strided(row[tensor.offset :], shape, strides, writeable=False)
+    in_bytes = [stride * row.itemsize for stride in strides]
+    return np.lib.stride_tricks.as_strided(row[tensor.offset :], shape, in_bytes, writeable=False)

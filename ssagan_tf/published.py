@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -233,7 +234,7 @@ def _blocks(state: Mapping[str, np.ndarray]) -> int:
     return sum(name.endswith(".gamma") for name in state)
 
 
-def _text_sizes(text_encoder: Mapping[str, np.ndarray]) -> dict[str, int]:
+def _text_sizes(text_encoder: Mapping[str, np.ndarray]) -> dict[str, typing.Any]:
     with _telling_sizes():
         return {
             "sentence_dim": 2 * text_encoder["rnn.weight_hh_l0"].shape[1],

@@ -150,7 +150,8 @@ class SSAGAN(PresetModel):
         if sampling_only:
             return cls(generator, None, text_encoder, text_training="frozen", **common)
         discriminator = Discriminator(**nets, name="discriminator")
-        for block in [*generator.blocks, *discriminator.blocks]:
+        blocks: list = [*generator.blocks, *discriminator.blocks]
+        for block in blocks:
             block.gate.assign(config.initial_gate)
         image_encoder = None
         if config.image_encoder == "compact":

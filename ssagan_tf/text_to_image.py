@@ -43,7 +43,7 @@ class TextToImage(keras.Model):
         self.text_encoder = text_encoder
         self.vocabulary = vocabulary
         self.max_words = max_words
-        self.caption_encoder = vocabulary and CaptionEncoder(vocabulary, max_words)
+        self.caption_encoder = None if vocabulary is None else CaptionEncoder(vocabulary, max_words)
 
     def call(self, captions, noise, training=False):
         """Pictures of captions.

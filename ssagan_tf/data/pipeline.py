@@ -202,8 +202,8 @@ def vocabulary_of(data: Prepared | Source) -> Vocabulary:
     known = data.vocabulary()
     if known is not None:
         return known
-    examples = data.examples("train")
-    some = itertools.islice(examples, _VOCABULARY_EXAMPLES if data.name in DRAWN else None)
+    assert not isinstance(data, Prepared)  # which always has one
+    some = itertools.islice(data.examples("train"), _VOCABULARY_EXAMPLES if data.name in DRAWN else None)
     return Vocabulary.build(caption for example in some for caption in example.captions)
 
 

@@ -13,6 +13,7 @@ import os
 import pathlib
 import pickle
 import pickletools
+import typing
 
 import numpy as np
 
@@ -77,7 +78,10 @@ def check_key(key: object) -> None:
 
 
 # Python's own: the one in C sets memory aside for any memo index that a pickle claims to use.
-class Machine(pickle._Unpickler):
+_Unpickler: typing.Any = pickle._Unpickler
+
+
+class Machine(_Unpickler):
     """The small machine; `names` are those that a pickle may ask for, with what is answered."""
 
     names = _NAMES
@@ -115,7 +119,7 @@ class Machine(pickle._Unpickler):
         self.stack[-1].set(state)
 
     dispatch = {
-        ord(instruction.code): pickle._Unpickler.dispatch[ord(instruction.code)]
+        ord(instruction.code): _Unpickler.dispatch[ord(instruction.code)]
         for instruction in pickletools.opcodes
         if instruction.name in _INSTRUCTIONS
     }
@@ -127,7 +131,7 @@ class Machine(pickle._Unpickler):
     }
 
 
-def load(path: str | os.PathLike) -> list | dict | tuple | str | int | float:
+def load(path: str | os.PathLike) -> typing.Any:
     """Reads a pickle of lists, dicts, tuples, text and numbers, of Python 2 (text as Latin-1) or 3.
 
     NumPy numbers come out as Python's.
@@ -158,7 +162,7 @@ def _refusal(path: pathlib.Path, reason: str) -> UserError:
 
 def _check_plain(value: object) -> None:
     seen: set[int] = set()
-    waiting = [value]
+    waiting: list[typing.Any] = [value]
     while waiting:
         item = waiting.pop()
         if type(item) in (str, int, float, bool) or id(item) in seen:

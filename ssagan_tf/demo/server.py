@@ -19,8 +19,8 @@ import mimetypes
 import pathlib
 import re
 import shutil
-import socket
 import threading
+import typing
 import urllib.parse
 
 from ssagan_tf.demo import SETTINGS_FILE, VOCABULARY_FILE, page_files
@@ -77,20 +77,19 @@ class PageServer(http.server.ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        host, port = self.server_address[:2]
-        return f"http://{host}:{port}/"
+        return "http://{}:{}/".format(*self.server_address[:2])
 
-    def process_request(self, request: socket.socket, client_address: tuple) -> None:
+    def process_request(self, request: typing.Any, client_address: typing.Any) -> None:
         self._connections.acquire()  # meanwhile others wait in the system's queue
         super().process_request(request, client_address)
 
-    def process_request_thread(self, request: socket.socket, client_address: tuple) -> None:
+    def process_request_thread(self, request: typing.Any, client_address: typing.Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._connections.release()
 
-    def handle_error(self, request: socket.socket, client_address: tuple) -> None:
+    def handle_error(self, request: typing.Any, client_address: typing.Any) -> None:
         pass  # whoever asked has gone
 
 

@@ -22,7 +22,9 @@ def codes(
     Returns:
         Codes of the pictures and of the captions, (N, D) each.
     """
-    of_pictures, of_captions, done = [], [], 0
+    of_pictures: list[np.ndarray] = []
+    of_captions: list[np.ndarray] = []
+    done = 0
     for part in pictures:
         for first in range(0, len(part), _BATCH):
             images = part[first : first + _BATCH]

@@ -28,7 +28,7 @@ _SHARD = 256  # pictures
 _BATCH = 16  # in which a model draws, see `SSAGAN.generate_from_embeddings`
 
 
-def choose_captions(captions_of: Sequence[Sequence[str]], count: int) -> list[tuple[int, int]]:
+def choose_captions(captions_of: Sequence[Sequence[object]], count: int) -> list[tuple[int, int]]:
     """Which caption of which picture each of `count` samples is drawn from: `CAPTION_RULE`.
 
     Args:

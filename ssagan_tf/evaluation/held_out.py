@@ -77,9 +77,9 @@ def held_out(data: Prepared | Source, image_size: int, half: int, most: int = MO
     captions = tuple(known[index].captions for index in indices)
     chosen = [known[index] for index in indices]
     candidates = [(picture, caption) for picture in chosen for caption in picture.captions]
-    rules = [matching(chosen, candidates, near) for near in (False, True)]
+    own, near = (matching(chosen, candidates, same_class) for same_class in (False, True))
     birds = tuple(data.bird(SPLIT, int(index)) for index in indices) if isinstance(data, SynthBirds) else ()
-    return HeldOut(np.stack(list(pictures)), captions, *rules, birds)
+    return HeldOut(np.stack(list(pictures)), captions, own, near, birds)
 
 
 def retrieval(damsm: DAMSM, encoder: CaptionEncoder, held: HeldOut, draws: int = 1, near: bool = False) -> Precision:

@@ -104,7 +104,7 @@ def _targets(pair: Pair, network) -> dict[str, np.ndarray]:
         (bird,) = likest_birds(pair.before[None], network)
         parts = part_masks(bird, len(pair.before))
         found |= {name: parts[name] >= 0.5 for name in (BIRD, *PLUMAGE)}
-        found[WORD] = sum(parts[name] for name in pair.swap.parts) >= 0.5
+        found[WORD] = np.sum([parts[name] for name in pair.swap.parts], 0) >= 0.5
     return found
 
 

@@ -219,7 +219,8 @@ def table(reports: dict[str, dict]) -> str:
     for name in names:
         scores = [report["scores"].get(name) for report in reports.values()]
         rows.append([name, *(_words(name, score) for score in scores)])
-        for attribute in next((score for score in scores if score), {}).get("attributes", {}):
+        known = [score for score in scores if score]
+        for attribute in known[0].get("attributes", {}) if known else ():
             shares = [score and score["attributes"].get(attribute) for score in scores]
             rows.append([f"  {attribute}", *(f"{share[0]:.1%} of {share[1]:,}" if share else "" for share in shares)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

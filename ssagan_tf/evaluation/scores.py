@@ -120,7 +120,7 @@ class Evaluation:
 
     def features_of_drawn(self, extractor: Extractor, resize: str) -> Embedded:
         """Kept, so that another score of the same features costs nothing."""
-        key = {"weights": weights_sha256(self.model), "captions": self._texts_sha256(self.captions)}
+        key: dict[str, object] = {"weights": weights_sha256(self.model), "captions": self._texts_sha256(self.captions)}
         key |= {"count": self.count, "seed": self.seed, "truncation": self.truncation}
         return embedded(self.out / "features", key, extractor, resize, self.drawn, self.count, "drawn picture read")
 

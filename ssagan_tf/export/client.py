@@ -66,7 +66,11 @@ def connect(server: str, model: str, timeout: float = 60.0, tries: int = 4) -> D
         UserError: an address of another kind; gRPC without tensorflow-serving-api.
     """
     address = urllib.parse.urlsplit(server)
-    kinds = {"http": _Rest, "https": _Rest, "grpc": _Grpc}
+    kinds: dict[str, Callable[[urllib.parse.SplitResult, str, float], Client]] = {
+        "http": _Rest,
+        "https": _Rest,
+        "grpc": _Grpc,
+    }
     try:
         complete = address.scheme in kinds and address.hostname and address.port
     except ValueError:  # a port that is no number

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import typing
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -134,13 +135,13 @@ def _difference(drawn: np.ndarray, reference: np.ndarray) -> tuple[int, float, f
 
 def _in_a_process(
     name: str, kind: str, path: pathlib.Path, threads: int, captions: Sequence[str], count: int
-) -> dict[str, object]:
+) -> dict[str, typing.Any]:
     """What `_measure` gives, with "drawn": uint8 (pictures, S, S, 3)."""
     with tempfile.TemporaryDirectory() as scratch:
         out = pathlib.Path(scratch) / "drawn.npy"
         task = {"kind": kind, "path": str(path), "threads": threads, "captions": captions, "count": count}
-        task = json.dumps(task | {"out": str(out)})
-        done = subprocess.run([sys.executable, "-m", __name__], input=task, capture_output=True, text=True)
+        task |= {"out": str(out)}
+        done = subprocess.run([sys.executable, "-m", __name__], input=json.dumps(task), capture_output=True, text=True)
         if done.returncode:
             reason = (done.stderr.strip() or "no message").splitlines()[-1].removeprefix("error: ")
             raise UserError(f"{name} cannot be measured. Received: {path}: {reason}")

@@ -8,6 +8,7 @@ is done in float64; the results are float32 and equal to the Keras networks' to 
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
 
 import keras
@@ -15,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.networks import Generator, TextEncoder
+from ssagan_tf.networks import Generator, SentenceEncoder, TextEncoder
 from ssagan_tf.networks.generator import FIRST_SIZE
 from ssagan_tf.networks.layers import (
     SSCBN,
@@ -41,7 +42,7 @@ class TextGraph(tf.Module):
         UserError: an encoder of another kind.
     """
 
-    def __init__(self, encoder: TextEncoder, max_words: int, product: Callable = tf.matmul):
+    def __init__(self, encoder: SentenceEncoder, max_words: int, product: Callable = tf.matmul):
         super().__init__()
         if not isinstance(encoder, TextEncoder):
             raise UserError(
@@ -118,7 +119,7 @@ class ImageGraph(tf.Module):
         styles = self.styles(sentence)
         x = tf.reshape(self.project(noise), [-1, FIRST_SIZE, FIRST_SIZE, self.first_filters])
         logits = self.first_mask and self.first_mask(x)
-        masks = []
+        masks: list[tf.Tensor] = []
         for index, block in enumerate(self.blocks):
             if masks:
                 logits = None if logits is None else upsample_bilinear(logits)
@@ -219,7 +220,8 @@ class _Affine:
     def __init__(
         self, norm: BatchNorm | None = None, factor: np.ndarray | float = 1.0, shift: np.ndarray | float = 0.0
     ):
-        self.factor, self.shift = factor, shift
+        self.factor: typing.Any = factor
+        self.shift: typing.Any = shift
         if norm is not None:
             self.factor = _value(norm.scale) / np.sqrt(_value(norm.running_variance) + norm.epsilon)
             self.shift = _value(norm.shift) - _value(norm.running_mean) * self.factor

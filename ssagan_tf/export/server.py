@@ -359,7 +359,7 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
         found = pattern.fullmatch(self.path)
         if not found:
             raise _invalid(f"Malformed request: {self.command} {self.path}")
-        self.model.check(urllib.parse.unquote(found[1]), found[2] and int(found[2]))
+        self.model.check(urllib.parse.unquote(found[1]), int(found[2]) if found[2] else None)
         return self.model, found
 
     def log_message(self, *_) -> None:

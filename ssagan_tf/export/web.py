@@ -28,8 +28,8 @@ def export(model: SSAGAN, folder: pathlib.Path) -> None:
     folder = folder / FOLDER
     for file in (importlib.resources.files(demo) / "web").iterdir():
         files.write_atomically(folder / file.name, file.read_bytes())
-    for file, content in demo.page_files().items():
-        files.write_atomically(folder / file, content)
+    for name_of_file, content in demo.page_files().items():
+        files.write_atomically(folder / name_of_file, content)
     model.vocabulary.save(folder / demo.VOCABULARY_FILE)
     files.write_atomically(folder / demo.SETTINGS_FILE, json.dumps(_settings(model, name)))
     files.write_atomically(folder / MODEL_FILE, tflite.for_one_picture(model, _VARIANT))

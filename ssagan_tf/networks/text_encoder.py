@@ -60,12 +60,20 @@ class SentenceEncoder(typing.Protocol):
     Attributes:
         vocabulary_size: number of words with padding.
         sentence_dim: size D of the embedding.
+        name, variables, trainable_variables: as every Keras layer has them.
 
     Call: ids (B, T), 0 is padding at the end -> (words (B, T, D) or None, sentence (B, D)).
     """
 
     vocabulary_size: int
     sentence_dim: int
+    name: str
+
+    @property
+    def variables(self) -> list[keras.Variable]: ...
+
+    @property
+    def trainable_variables(self) -> list[keras.Variable]: ...
 
     def __call__(self, ids: tf.Tensor, training: bool = False) -> tuple[tf.Tensor | None, tf.Tensor]: ...
 

@@ -78,7 +78,7 @@ class Vocabulary:
     def __hash__(self) -> int:
         return hash(self.words)
 
-    def __contains__(self, word: str) -> bool:
+    def __contains__(self, word: object) -> bool:
         return word in self._ids
 
     def __repr__(self) -> str:

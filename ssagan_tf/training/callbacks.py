@@ -7,6 +7,7 @@ import pathlib
 import signal
 import threading
 import time
+import typing
 from collections.abc import Callable, Mapping, Sequence
 
 import keras
@@ -20,6 +21,7 @@ from ssagan_tf.networks import Generator
 from ssagan_tf.progress import Bar
 from ssagan_tf.training import checkpoint
 from ssagan_tf.training.run import Run
+from ssagan_tf.training.schedules import Counting
 from ssagan_tf.training.skipped import SkippedSteps
 
 _LOG_EVERY = 10  # iterations, whose mean is logged
@@ -237,7 +239,7 @@ class Checkpoints(keras.callbacks.Callback):
         self,
         folder: pathlib.Path,
         variables: Mapping[str, keras.Variable],
-        progress: Progress | Pretraining,
+        progress: Counting,
         every: int,
         keep: int,
         note: Callable[[], Mapping[str, object]] = dict,
@@ -286,7 +288,7 @@ class StopGently(keras.callbacks.Callback):
         self.time_is_up = False
         self._seconds = max_minutes * 60
         self._started: float | None = None
-        self._handlers: dict[int, object] = {}
+        self._handlers: dict[int, typing.Any] = {}
 
     def on_train_begin(self, logs=None):
         # Of the first training that it watches, if there are two.

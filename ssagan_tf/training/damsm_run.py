@@ -14,6 +14,7 @@ import pathlib
 import shlex
 import signal
 import time
+import typing
 
 import keras
 import safetensors
@@ -55,7 +56,7 @@ Watch:           `tensorboard --logdir={run}`
 """
 # What is otherwise than in the preset of the training after it: COCO's captions are cut to fewer words, as published,
 # and there is time for more and larger iterations.
-_ALONE = {
+_ALONE: dict[tuple[str, str], dict[str, typing.Any]] = {
     ("published", "coco"): {"max_words": 15},
     ("small", "synthbirds"): {
         "pretraining_steps": 3000,

@@ -126,7 +126,8 @@ def carry_over(model: SSAGAN, source: SSAGAN, seed: int) -> Carried:
             continue
         old.append(name)
     if source.discriminator is not None:
-        for block in [*model.generator.blocks[len(source.generator.blocks) :], *model.discriminator.blocks[:added]]:
+        grown: list = [*model.generator.blocks[len(source.generator.blocks) :], *model.discriminator.blocks[:added]]
+        for block in grown:
             block.gate.assign(0.0)
     unknown = [word for word in model.vocabulary.words if word not in source.vocabulary]
     return Carried(old, new, len(source.vocabulary) - 1, unknown)

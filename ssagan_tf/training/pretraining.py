@@ -11,10 +11,12 @@ import functools
 import math
 import os
 import pathlib
+import typing
 from collections.abc import Sequence
 
 import keras
 from absl import logging
+from PIL import Image
 
 from ssagan_tf import saving
 from ssagan_tf.config import Config
@@ -24,7 +26,7 @@ from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import DRAWN, Example, Source
 from ssagan_tf.data.synthbirds import SynthBirds
 from ssagan_tf.errors import UserError
-from ssagan_tf.networks import ImageEncoder
+from ssagan_tf.networks import ImageEncoder, TextEncoder
 from ssagan_tf.presets import CONFIG_FILE, VOCABULARY_FILE, folder_of
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text.captions import CaptionEncoder
@@ -166,6 +168,7 @@ def begin_pretraining(run: Run, damsm: DAMSM, config: Config) -> int:
         if isinstance(damsm.image_encoder, ImageEncoder):
             _take_imagenet_weights(damsm.image_encoder)
         if config.train.pretraining_schedule != "published" and config.train.start is None:
+            assert isinstance(damsm.text_encoder, TextEncoder)
             embedding = damsm.text_encoder.embedding.embeddings
             embedding.assign(_LARGER_WORDS * embedding)
         return 0
@@ -208,7 +211,8 @@ def fit_damsm(
     # The devices' shares are equal.
     batch_size = train.pretraining_batch_size
     batch_size += -batch_size % damsm.distribute_strategy.num_replicas_in_sync
-    given, family = data, 1
+    given: typing.Any = data
+    family = 1
     if isinstance(data, SynthBirds):
         family = math.gcd(train.pretraining_family, data.count["train"])
         given = _Kept(SynthBirds(data.image_size, data.seed, data.count, family))
@@ -235,7 +239,7 @@ class _Kept:
 class _KeptExamples:
     def __init__(self, examples: Sequence[Example]):
         self._examples = examples
-        self._pictures = {}
+        self._pictures: dict[int, Image.Image] = {}
 
     def __len__(self) -> int:
         return len(self._examples)

@@ -13,6 +13,7 @@ import math
 import os
 import pathlib
 import shlex
+from collections.abc import Mapping
 
 from ssagan_tf import files, saving
 from ssagan_tf.config import Config
@@ -68,7 +69,7 @@ class Run:
     def vocabulary(self) -> Vocabulary:
         return Vocabulary.load(self.folder / VOCABULARY_FILE)
 
-    def log(self, line: dict[str, float]) -> None:
+    def log(self, line: Mapping[str, object]) -> None:
         """Adds a line to `log.jsonl`. Raises UserError if it cannot be written."""
         files.append(self._log, json.dumps(line) + "\n")
 

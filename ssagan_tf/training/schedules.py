@@ -16,7 +16,8 @@ _END = 0.01  # of the rate, where the cosine ends
 class Counting(typing.Protocol):
     """What knows the iteration: `Progress`, `Pretraining`."""
 
-    step: int
+    @property
+    def step(self) -> int: ...
 
 
 def published_rate(rate: float, epoch: int) -> float:

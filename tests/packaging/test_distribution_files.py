@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 CAPTION = "a bird with a red crown and a yellow belly"
 # Folder of a checkout -> where its files are in an installed package, and of which kinds they are.
 SHIPPED = {
-    "ssagan_tf": ("ssagan_tf", {".py", ".safetensors", ".js", ".css", ".html", ".svg", ".json", ".md", ""}),
+    "ssagan_tf": ("ssagan_tf", {".py", ".safetensors", ".js", ".css", ".html", ".svg", ".json", ".md", ".typed", ""}),
     "scripts": ("ssagan_tf/commands", {".py"}),
     "saved_models/synthbirds-64": (
         "ssagan_tf/saved_models/synthbirds-64",

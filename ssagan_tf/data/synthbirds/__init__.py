@@ -92,7 +92,7 @@ class _Examples(Sequence):
     def __len__(self) -> int:
         return len(self._indices)
 
-    def __getitem__(self, index: int | slice) -> Example | list[Example]:
+    def __getitem__(self, index):
         if isinstance(index, slice):
             return [self[i] for i in self._indices[index]]
         index = self._indices[index]

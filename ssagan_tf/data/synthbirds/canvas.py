@@ -135,4 +135,5 @@ def tone(colour: Colour, amount: float) -> Colour:
     if max(colour) < 70:
         amount = -0.7 * abs(amount)
     target = 0 if amount > 0 else 255
-    return tuple(round(value + (target - value) * abs(amount)) for value in colour)
+    red, green, blue = (round(value + (target - value) * abs(amount)) for value in colour)
+    return red, green, blue

@@ -63,11 +63,11 @@ def captions_with_attributes(bird: Bird) -> list[Caption]:
     """The same ten captions, each with the attributes that it names."""
     dice = Dice(bird.variant, "captions")
     found: dict[str, Caption] = {}
-    for pattern in itertools.cycle(dice.sample(_PATTERNS, len(_PATTERNS))):
-        caption = _Speaker(bird, dice).say(pattern)
+    patterns = itertools.cycle(dice.sample(_PATTERNS, len(_PATTERNS)))
+    while len(found) < COUNT:
+        caption = _Speaker(bird, dice).say(next(patterns))
         found.setdefault(caption.text, caption)
-        if len(found) == COUNT:
-            return list(found.values())
+    return list(found.values())
 
 
 class _Speaker:

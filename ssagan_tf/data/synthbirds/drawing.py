@@ -29,7 +29,7 @@ def part_masks(bird: Bird, size: int) -> dict[str, np.ndarray]:
     """
     canvas, _ = _paint(bird, size)
     masks = {part: canvas.coverage(part) for part in PARTS}
-    masks["bird"] = sum(masks.values())
+    masks["bird"] = np.sum(list(masks.values()), 0)
     masks["background"] = 1 - masks["bird"]
     return {name: mask.astype(np.float32) for name, mask in masks.items()}
 

@@ -52,7 +52,7 @@ def _spots(dice: Dice) -> list[tuple[float, float, float]]:
 
 
 def _clouds(dice: Dice) -> list[tuple[float, float, float]]:
-    discs = []
+    discs: list[tuple[float, float, float]] = []
     for left, right, high, low in ((6, 20, 12, 40), (80, 94, 50, 80), (20, 40, 84, 92)):
         x, y = dice.between(left, right), dice.between(high, low)
         discs += [(x - 10, y + 1.5, 5), (x - 1, y - 1, 8), (x + 9, y + 1, 6)]
