@@ -88,7 +88,7 @@ def bundle(
         scores: folder of evaluate.py, of this very model; the card quotes it.
         commands: that made the run, for the card.
         commit: of the code that ran them.
-        captions: of the sheet.
+        captions: of the sheet; also what the TFLite file of 8 bits is calibrated on.
         best: the run's best checkpoint instead of its newest.
 
     Returns:
@@ -123,6 +123,6 @@ def bundle(
         **dataclasses.asdict(config.model) | dataclasses.asdict(config.train) | {"dataset": config.data.dataset},
     )
     model.save_to_preset(out, config, card)
-    export(model, out, FORMATS)
+    export(model, out, FORMATS, captions)
     write_sheet(model, captions, 0, _SHEET_PICTURES, out / _SHEET)
     return out

@@ -1,6 +1,6 @@
 """From a trained model to files that other programs run.
 
-A format is a function `export(model, folder)` that writes its files into `folder`, a version's folder under
+A format is a function `export(model, folder, captions)` that writes its files into `folder`, a version's folder under
 construction, beside those of the other formats. A new format is a module here and a line in `FORMATS`.
 """
 
@@ -19,12 +19,12 @@ if typing.TYPE_CHECKING:
 
 MOST_PICTURES = 32  # of one request to a server; the graph refuses more
 
-Export = Callable[["SSAGAN", pathlib.Path], None]
+Export = Callable[["SSAGAN", pathlib.Path, Sequence[str]], None]
 
 
 def _in_module(name: str) -> Export:
     """`export` of a module of this package, imported when it is first used: converters take seconds to import."""
-    return lambda model, folder: importlib.import_module(f"{__name__}.{name}").export(model, folder)
+    return lambda *arguments: importlib.import_module(f"{__name__}.{name}").export(*arguments)
 
 
 FORMATS: dict[str, Export] = {
@@ -35,13 +35,16 @@ FORMATS: dict[str, Export] = {
 }
 
 
-def export(model: SSAGAN, out: pathlib.Path, formats: Sequence[str] = ("saved_model",)) -> pathlib.Path:
+def export(
+    model: SSAGAN, out: pathlib.Path, formats: Sequence[str] = ("saved_model",), captions: Sequence[str] = ()
+) -> pathlib.Path:
     """Writes the next version of a model: `out/1`, `out/2`, ..., whole or not at all.
 
     Args:
         model: with a vocabulary.
         out: the model's folder, made if need be; its name is the model's name.
         formats: keys of `FORMATS`.
+        captions: like those that the model will be asked for, to measure what 8 bits must span; or else random words.
 
     Returns:
         The version's folder.
@@ -57,7 +60,7 @@ def export(model: SSAGAN, out: pathlib.Path, formats: Sequence[str] = ("saved_mo
     version = next_version(out)
     with files.folder_written_atomically(version) as aside:
         for name in formats:
-            FORMATS[name](model, aside)
+            FORMATS[name](model, aside, captions)
     if "saved_model" in formats:
         importlib.import_module(f"{__name__}.serving").write_server_files(version, model.vocabulary, model.max_words)
     return version

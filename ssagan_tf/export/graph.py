@@ -19,11 +19,11 @@ from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Generator, SentenceEncoder, TextEncoder
 from ssagan_tf.networks.generator import FIRST_SIZE
 from ssagan_tf.networks.layers import (
+    LEAK,
     SSCBN,
     BatchNorm,
     MaskPredictor,
     SSACNBlock,
-    leaky_relu,
     upsample_bilinear,
 )
 
@@ -126,7 +126,7 @@ class ImageGraph(tf.Module):
             masks.append(_everywhere(x, FIRST_SIZE * 2**index) if logits is None else tf.sigmoid(logits))
             x = block(x, masks[-1], styles[2 * index : 2 * index + 2], enlarge=index > 0)
             logits = block.mask and block.mask(x)
-        return tf.tanh(self.to_rgb(leaky_relu(x))), tuple(masks)
+        return tf.tanh(self.to_rgb(tf.nn.leaky_relu(x, LEAK))), tuple(masks)
 
 
 def _everywhere(x: tf.Tensor, size: int) -> tf.Tensor:

@@ -8,6 +8,7 @@ ids are float32. Words are made of captions, and noise of seeds, by the rules of
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -20,7 +21,7 @@ FOLDER = "onnx"
 _OPSET = 17
 
 
-def export(model: SSAGAN, folder: pathlib.Path) -> None:
+def export(model: SSAGAN, folder: pathlib.Path, captions: Sequence[str] = ()) -> None:
     """Writes `folder/onnx`: text.onnx, image.onnx and the vocabulary. Raises UserError if tf2onnx is not installed."""
     try:
         import tf2onnx

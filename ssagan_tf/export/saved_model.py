@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import pathlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -28,7 +28,7 @@ _PICTURES_AT_A_TIME = 4
 _MOST_BYTES = 4 * MAX_CHARACTERS  # of a caption are read; a character has four bytes at most
 
 
-def export(model: SSAGAN, folder: pathlib.Path) -> None:
+def export(model: SSAGAN, folder: pathlib.Path, captions: Sequence[str] = ()) -> None:
     """Writes a SavedModel with the signatures of `Served`, and requests to warm a server up.
 
     Raises:

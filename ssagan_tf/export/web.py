@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.resources
 import json
 import pathlib
+from collections.abc import Sequence
 
 from ssagan_tf import demo, files
 from ssagan_tf.export import serving, tflite
@@ -22,7 +23,7 @@ _CHECK_SEED = 7
 _CHECKED_VALUES = 256
 
 
-def export(model: SSAGAN, folder: pathlib.Path) -> None:
+def export(model: SSAGAN, folder: pathlib.Path, captions: Sequence[str] = ()) -> None:
     """Writes `folder/web`."""
     name = folder.resolve().parent.name
     folder = folder / FOLDER

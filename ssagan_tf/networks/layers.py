@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-_LEAK = 0.2
+LEAK = 0.2
 
 
 def register(cls: type) -> type:
@@ -48,7 +48,7 @@ def dense(in_units: int, units: int, *, zero: bool = False, **kwargs) -> keras.l
 
 def leaky_relu(x: tf.Tensor) -> tf.Tensor:
     """Leaky ReLU with the published slope of 0.2; TensorFlow's own has a float32 slope for float64 features too."""
-    return tf.where(x > 0, x, _LEAK * x) if x.dtype == tf.float64 else _leaky_relu(x)
+    return tf.where(x > 0, x, LEAK * x) if x.dtype == tf.float64 else _leaky_relu(x)
 
 
 @tf.custom_gradient
@@ -57,9 +57,9 @@ def _leaky_relu(x):
     through every layer: the time of a whole pass and of its weights' gradients, for nothing."""
 
     def gradient(by_y):
-        return tf.raw_ops.LeakyReluGrad(gradients=by_y, features=tf.stop_gradient(x), alpha=_LEAK)
+        return tf.raw_ops.LeakyReluGrad(gradients=by_y, features=tf.stop_gradient(x), alpha=LEAK)
 
-    return tf.nn.leaky_relu(x, _LEAK), gradient
+    return tf.nn.leaky_relu(x, LEAK), gradient
 
 
 def at_least_float32(x: tf.Tensor) -> tf.Tensor:

@@ -101,7 +101,7 @@ REFUSED = {
         {"signature_name": "generate_from_embedding", "inputs": {"sentence": [[0.5]], "seed": [1]}},
         "must be of shape",
     ),
-    "10,000 captions": ({"instances": ["a red bird"] * 10_000}, "[10000] [Send at most 32 at once.]"),
+    "10,000 captions": ({"instances": ["a red bird"] * 10_000}, "Received: 10000. Send at most 32 at once."),
 }
 
 

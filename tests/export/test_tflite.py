@@ -142,7 +142,7 @@ def test_the_script_writes_the_sheet_of_the_pictures(folder, tmp_path):
         (["--model=none", "--caption=red"], 1, "error: No model found. Received: none."),
         (["--model=none"], 1, "error: No caption."),
         (["--model=none", "--caption=red", "--count=0"], 2, "error: Argument --count: must be 1 to 100."),
-        (["--caption=red"], 2, "error: The following arguments are required: --model."),
+        (["--caption=red", "--seed=one"], 2, "error: Argument --seed:"),
     ],
 )
 def test_the_script_tells_errors_in_one_line(arguments, status, problem):

@@ -12,7 +12,9 @@ MODEL = types.SimpleNamespace(vocabulary=("<end>", "bird"))
 
 @pytest.fixture
 def only_words(monkeypatch):
-    monkeypatch.setattr(export, "FORMATS", {"words": lambda model, folder: (folder / "words").write_text("bird")})
+    monkeypatch.setattr(
+        export, "FORMATS", {"words": lambda model, folder, captions: (folder / "words").write_text("bird")}
+    )
 
 
 def test_versions_count_upwards_and_other_names_do_not_count(tmp_path, only_words):
@@ -25,7 +27,7 @@ def test_versions_count_upwards_and_other_names_do_not_count(tmp_path, only_word
 
 
 def test_what_breaks_leaves_no_version(tmp_path, monkeypatch):
-    def broken(model, folder):
+    def broken(model, folder, captions):
         (folder / "half").write_text("half")
         raise RuntimeError("broken")
 
