@@ -87,23 +87,23 @@ class Served(tf.Module):
 
     def png_of_captions(self, captions):
         """PNG files of captions, with seed 0."""
-        _check_rows(captions)
+        [captions] = _checked(captions)
         seed = tf.zeros_like(captions, tf.int64)
         return {"png_bytes": _pngs(self._draw(self._noise(seed), self._encode(captions)["sentence"])[0])}
 
     def generate(self, captions, seed):
         """Images, their finest masks, and how many words of each caption were known and unknown."""
-        _check_rows(captions, seed)
+        captions, seed = _checked(captions, seed)
         return self._pictures(captions, self._noise(seed))
 
     def generate_truncated(self, captions, seed, truncation):
         """As `generate`, with truncation."""
-        _check_rows(captions, seed, truncation)
+        captions, seed, truncation = _checked(captions, seed, truncation)
         return self._pictures(captions, self._noise(seed, truncation))
 
     def generate_with_masks(self, captions, seed):
         """As `generate`, with the masks of all stages: `mask_4`, `mask_8`, ..."""
-        _check_rows(captions, seed)
+        captions, seed = _checked(captions, seed)
         encoded = self._encode(captions)
         images, masks = self._draw(self._noise(seed), encoded["sentence"])
         stages = {f"mask_{size}": mask for size, mask in zip(self.mask_sizes, masks, strict=True)}
@@ -116,12 +116,12 @@ class Served(tf.Module):
 
     def encode_text(self, captions):
         """Ids (B, T), features of words (B, T, D), zero after a caption's end, sentences (B, D) and counts of words."""
-        _check_rows(captions)
+        [captions] = _checked(captions)
         return self._encode(captions)
 
     def generate_from_embedding(self, sentence, seed):
         """Images and finest masks of sentences (B, D), such as mixtures of those that `encode_text` gives."""
-        _check_rows(sentence, seed)
+        sentence, seed = _checked(sentence, seed)
         images, masks = self._draw(self._noise(seed), sentence)
         return {"images": images, "masks": masks[-1]}
 
@@ -130,7 +130,7 @@ class Served(tf.Module):
 
         Sentences are mixed linearly, noises along the sphere.
         """
-        _check_rows(captions, to_captions, seed, to_seed, along)
+        captions, to_captions, seed, to_seed, along = _checked(captions, to_captions, seed, to_seed, along)
         start, end = self._encode(captions)["sentence"], self._encode(to_captions)["sentence"]
         along = along[:, None]
         noise_batch = _along_sphere(self._noise(seed), self._noise(to_seed), along)
@@ -201,15 +201,21 @@ class _WordsOfFile(CaptionEncoder):
         self.table = tf.lookup.StaticHashTable(words, default_value=0)
 
 
-def _check_rows(first: tf.Tensor, *others: tf.Tensor) -> None:
-    """Refuses requests that are too large for one, and inputs of different lengths, which would be broadcast."""
-    count = tf.shape(first)[0]
+def _checked(*inputs: tf.Tensor) -> list[tf.Tensor]:
+    """The inputs, of a request that is not too large and has as many of each; others would be broadcast.
+
+    What follows waits for the checks, so a request that is refused has cost nothing.
+    """
+    counts = [tf.shape(rows)[0] for rows in inputs]
     what = "A request draws too many pictures. Received:"
-    tf.debugging.Assert(count <= MOST_PICTURES, [what, count, f"Send at most {MOST_PICTURES} at once."])
-    for other in others:
-        sizes = count, tf.shape(other)[0]
+    few = tf.debugging.Assert(counts[0] <= MOST_PICTURES, [what, counts[0], f"Send at most {MOST_PICTURES} at once."])
+    checks = [few]
+    for count in counts[1:]:
         what = "Every picture has one of each input. Received inputs of lengths:"
-        tf.debugging.Assert(tf.equal(*sizes), [what, *sizes, "Send as many of each."])
+        lengths = [what, counts[0], count, "Send as many of each."]
+        checks.append(tf.debugging.Assert(tf.equal(counts[0], count), lengths))
+    with tf.control_dependencies(checks):
+        return [tf.identity(rows) for rows in inputs]
 
 
 def _counts(encoded: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -103,8 +103,8 @@ def _converted(
 
 
 def _quantized(content: bytes, variant: str, calibration: Callable[[], dict]) -> bytes:
-    """By Google's AI Edge Quantizer. TensorFlow's converter does worse: its float16 files have biases of 16 bits, too, and
-    differ from Keras's pictures up to five times as much; its int8 files, calibrated alike, are 20 dB below.
+    """By Google's AI Edge Quantizer. TensorFlow's converter does worse: its float16 files have biases of 16 bits, too,
+    and differ from Keras's pictures up to five times as much; its int8 files, calibrated alike, are 20 dB below.
     """
     recipe, ranges = RecipeManager(), None
     with contextlib.redirect_stderr(io.StringIO()):  # a bar for each of its passes
