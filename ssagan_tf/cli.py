@@ -14,6 +14,7 @@ import importlib
 import inspect
 import logging as stdlib_logging
 import os
+import pathlib
 import re
 import sys
 import tempfile
@@ -47,6 +48,7 @@ def run(main: Callable[[list[str]], int | None]) -> NoReturn:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read by TensorFlow when it is imported
     logging.get_absl_handler().setFormatter(_Plain())
+    logging.get_absl_handler().addFilter(_worth_telling)
     script = sys.modules[main.__module__]
     app.run(lambda argv: _guarded(main, argv), flags_parser=lambda argv: _parse(argv, script))
 
@@ -65,6 +67,11 @@ class _Plain(stdlib_logging.Formatter):
     def format(self, record: stdlib_logging.LogRecord) -> str:
         level = "" if record.levelno == stdlib_logging.INFO else f"{record.levelname.lower()}: "
         return level + super().format(record)
+
+
+def _worth_telling(record: stdlib_logging.LogRecord) -> bool:
+    """Whether it is ours, or a warning: TensorFlow and the quantizer log all that they do in the same place."""
+    return record.levelno > stdlib_logging.INFO or pathlib.Path(__file__).parent in pathlib.Path(record.pathname).parents
 
 
 def say(message: str) -> None:

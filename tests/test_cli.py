@@ -20,12 +20,12 @@ import os
 import sys
 import time
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from ssagan_tf import cli
 from ssagan_tf.errors import UserError
 
-_DEEDS = ["nothing", "level", "refuse", "usage", "fail", "wait", "three"]
+_DEEDS = ["nothing", "level", "refuse", "usage", "fail", "wait", "three", "chat"]
 _DO = flags.DEFINE_enum("do", None, _DEEDS, "What.", required=True)
 _COUNT = flags.DEFINE_integer("count", 0, "How many.", lower_bound=0)
 _NAMES = flags.DEFINE_multi_string("name", [], "Of whom.")
@@ -42,6 +42,10 @@ def main(argv):
             cli.say("waiting")
             time.sleep(60)
         case "three": return 3
+        case "chat":
+            logging.info("From a library: all goes well.")
+            logging.warning("From a library: something is odd.")
+            exec(compile("logging.info('From the package.')", cli.__file__, "exec"))
 
 if __name__ == "__main__":
     cli.run(main)
@@ -74,6 +78,10 @@ def test_a_good_run_ends_with_0_and_says_nothing(script):
 
 def test_the_status_that_main_returns_is_the_exit_status(script):
     assert run(script, "--do=three").returncode == 3
+
+
+def test_of_other_packages_only_warnings_are_told(script):
+    assert run(script, "--do=chat").stderr == "warning: From a library: something is odd.\nFrom the package.\n"
 
 
 def test_a_user_error_is_one_line_without_traceback(script):
