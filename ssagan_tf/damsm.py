@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import functools
+import os
+import pathlib
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from ssagan_tf import distribution, losses, saving
-from ssagan_tf.config import ModelConfig
+from ssagan_tf.config import Config, ModelConfig
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import CompactImageEncoder, ImageEncoder, SentenceEncoder, TextEncoder
 from ssagan_tf.optimizers import Adam
+from ssagan_tf.presets import CONFIG_FILE, VOCABULARY_FILE
 from ssagan_tf.text.vocabulary import Vocabulary
 
+DAMSM_FILE = "damsm.safetensors"
 GAMMA1 = 4.0  # sharpness of the attention in pretraining, as published; 5 when a generator learns
 _TEXT_NORM = 0.25  # the text encoder's gradients are clipped to this norm, as published
 _BATCH = 50  # pictures or captions that are encoded at a time
@@ -158,3 +162,18 @@ def _clipped(gradients: list) -> list[tf.Tensor]:
     whole = [distribution.sum_over_replicas(tf.convert_to_tensor(gradient)) for gradient in gradients]
     clipped, _ = tf.clip_by_global_norm(whole, _TEXT_NORM)
     return [gradient / distribution.replicas() for gradient in clipped]
+
+
+def load_damsm(folder: str | os.PathLike) -> tuple[DAMSM, Vocabulary, Config]:
+    """Reads what `pretrain_damsm.py` wrote: both encoders, the words they know, and the settings.
+
+    Raises:
+        UserError: something is missing, damaged or does not fit together.
+    """
+    folder = pathlib.Path(folder)
+    config = Config.load(folder / CONFIG_FILE)
+    vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
+    damsm = DAMSM.from_model_config(config.model, vocabulary)
+    path = folder / DAMSM_FILE
+    saving.assign_state(damsm.encoder_variables(), saving.read_state(path), str(path))
+    return damsm, vocabulary, config

@@ -14,13 +14,12 @@ import safetensors.numpy
 
 from ssagan_tf import convert, files, pth, saving
 from ssagan_tf.config import Config, ModelConfig, preset
-from ssagan_tf.damsm import DAMSM
+from ssagan_tf.damsm import DAMSM, DAMSM_FILE, load_damsm
 from ssagan_tf.data.cub import read_captions_pickle
 from ssagan_tf.errors import UserError
 from ssagan_tf.presets import CONFIG_FILE, VOCABULARY_FILE
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text.vocabulary import Vocabulary
-from ssagan_tf.training.pretraining import DAMSM_FILE, load_damsm
 from ssagan_tf.training.run import load_model
 
 # The tensor that tells a part's sizes, by part; no other part has one of that name and rank.

@@ -12,9 +12,10 @@ import safetensors.numpy
 from PIL import Image
 
 from ssagan_tf import SSAGAN, convert, published
+from ssagan_tf.damsm import load_damsm
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Discriminator, Generator, ImageEncoder, TextEncoder
-from ssagan_tf.training.pretraining import load_damsm, take_encoders
+from ssagan_tf.training.pretraining import take_encoders
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 _REFERENCE = ROOT.parent / "shared" / "reference" / "pth"

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from ssagan_tf import files
 from ssagan_tf.config import Config
-from ssagan_tf.damsm import DAMSM
+from ssagan_tf.damsm import DAMSM, DAMSM_FILE, load_damsm
 from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import Source
 from ssagan_tf.data.synthbirds import Caption
@@ -38,7 +38,6 @@ from ssagan_tf.evaluation.reference import (
 from ssagan_tf.text.captions import CaptionEncoder
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.text_to_image import TextToImage
-from ssagan_tf.training.pretraining import DAMSM_FILE, load_damsm
 
 SPLIT = "test"
 _DRAWS = 10  # of mismatched captions for each picture

@@ -23,7 +23,7 @@ from absl import logging
 
 from ssagan_tf import files, saving
 from ssagan_tf.config import Config
-from ssagan_tf.damsm import DAMSM
+from ssagan_tf.damsm import DAMSM, DAMSM_FILE
 from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import Source
 from ssagan_tf.errors import UserError
@@ -35,7 +35,6 @@ from ssagan_tf.text.captions import CaptionEncoder
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training.callbacks import Progress, StopGently
 from ssagan_tf.training.pretraining import (
-    DAMSM_FILE,
     begin_pretraining,
     epoch_of,
     fit_damsm,

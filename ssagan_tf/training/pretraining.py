@@ -20,7 +20,7 @@ from PIL import Image
 
 from ssagan_tf import saving
 from ssagan_tf.config import Config
-from ssagan_tf.damsm import DAMSM
+from ssagan_tf.damsm import DAMSM, DAMSM_FILE
 from ssagan_tf.data.pipeline import training_batches, vocabulary_of
 from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import DRAWN, Example, Source
@@ -37,27 +37,11 @@ from ssagan_tf.training.fitting import fit
 from ssagan_tf.training.run import Run
 from ssagan_tf.training.schedules import Counting, PretrainingRate
 
-DAMSM_FILE = "damsm.safetensors"
 _DRAWN_EPOCH = 250
 _LARGER_WORDS = 10.0
 _KEPT_BYTES = 2**28  # all of synthbirds at 64 pixels
 # What must be the same in a DAMSM and in the model that takes its encoders.
 _SIZES = ("sentence_dim", "embedding_dim", "image_encoder", "image_size")
-
-
-def load_damsm(folder: str | os.PathLike) -> tuple[DAMSM, Vocabulary, Config]:
-    """Reads what `pretrain_damsm.py` wrote: both encoders, the words they know, and the settings.
-
-    Raises:
-        UserError: something is missing, damaged or does not fit together.
-    """
-    folder = pathlib.Path(folder)
-    config = Config.load(folder / CONFIG_FILE)
-    vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
-    damsm = DAMSM.from_model_config(config.model, vocabulary)
-    path = folder / DAMSM_FILE
-    saving.assign_state(damsm.encoder_variables(), saving.read_state(path), str(path))
-    return damsm, vocabulary, config
 
 
 def vocabulary_for(data: Prepared | Source, config: Config) -> Vocabulary:

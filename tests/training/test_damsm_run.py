@@ -9,9 +9,9 @@ import pytest
 
 from ssagan_tf import UserError, saving
 from ssagan_tf.config import preset
+from ssagan_tf.damsm import load_damsm
 from ssagan_tf.evaluation.retrieval import Precision
 from ssagan_tf.training import checkpoint, damsm_run
-from ssagan_tf.training.pretraining import load_damsm
 from ssagan_tf.training.run import Run
 
 # === Which run ===

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ssagan_tf import SSAGAN, UserError, Vocabulary, saving
-from ssagan_tf.damsm import DAMSM
+from ssagan_tf.damsm import DAMSM, load_damsm
 from ssagan_tf.data import open_source
 from ssagan_tf.training import checkpoint, pretraining, trainer
 from ssagan_tf.training.run import Run
@@ -48,7 +48,7 @@ def made(config, vocabulary, tmp_path_factory):
 
 def test_a_folder_gives_the_encoders_their_words_and_settings(made, config, vocabulary):
     folder, damsm = made
-    again, words, settings = pretraining.load_damsm(folder)
+    again, words, settings = load_damsm(folder)
     assert words == vocabulary and settings == config
     assert set(again.encoder_variables()) == set(damsm.encoder_variables())
     for name, variable in damsm.encoder_variables().items():
@@ -60,7 +60,7 @@ def test_a_folder_that_is_not_whole_is_told(made, tmp_path, missing):
     folder = shutil.copytree(made[0], tmp_path / "copy")
     (folder / missing).unlink()
     with pytest.raises(UserError, match=f"Received: .*{missing}"):
-        pretraining.load_damsm(folder)
+        load_damsm(folder)
 
 
 @pytest.mark.slow
