@@ -47,6 +47,13 @@ _AUGMENT = flags.DEFINE_enum(
     "What the discriminator sees, varied, for few pictures. adaptive: as much as it knows them by heart. "
     "[default: the preset's, none]",
 )
+_TEXT_ENCODER = flags.DEFINE_string(
+    "text_encoder",
+    None,
+    "lstm, or hub:FOLDER or hub:https://...: a SavedModel from strings to vectors, as on tensorflow-hub.",
+)
+_TRAIN_SOURCE = flags.DEFINE_bool("train_text_source", None, "Let that SavedModel learn, too, with the text encoder.")
+_WORD_VECTORS = flags.DEFINE_string("word_vectors", None, "GloVe's text format: what the LSTM's words start from.")
 _BATCH = flags.DEFINE_integer("batch_size", None, "Pictures of an iteration, over all devices.", lower_bound=1)
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", None, "Height and width: 64, 128 or 256.", lower_bound=8)
 _FILTERS = flags.DEFINE_integer("base_filters", None, "Base width of both networks; 64 in the paper.", lower_bound=1)
@@ -63,6 +70,8 @@ _MINUTES = flags.DEFINE_float("max_minutes", None, "Stop, and save, after this t
 def main(_) -> None:
     if _DAMSM.value is not None and _PRETRAINING.value is not None:
         raise app.UsageError("--pretraining_steps has no effect with --damsm. Leave one of them out.")
+    if _DAMSM.value is not None and _WORD_VECTORS.value is not None:
+        raise app.UsageError("--word_vectors has no effect with --damsm. Leave one of them out.")
     # TensorFlow takes seconds to start: not before the flags are known to be right.
     cli.start_tensorflow()
     from ssagan_tf.training import trainer
@@ -76,6 +85,9 @@ def main(_) -> None:
         steps=_STEPS.value,
         damsm=_DAMSM.value,
         start=_FROM.value,
+        text_encoder=_TEXT_ENCODER.value,
+        train_text_source=_TRAIN_SOURCE.value,
+        word_vectors=_WORD_VECTORS.value,
         pretraining_steps=_PRETRAINING.value,
         text_training=_TEXT.value,
         augment=_AUGMENT.value,

@@ -21,6 +21,8 @@ class ModelConfig:
     """The networks; see `Generator`, `Discriminator`, `TextEncoder` and `SSAGAN` for what most of it means.
 
     Attributes:
+        text_encoder: "lstm" as published, or "hub:" and the folder or https:// address of a SavedModel: `HubEncoder`.
+        train_text_source: whether that SavedModel learns, too, whenever the text encoder does.
         image_encoder: "compact", "inception" as published (its weights are converted ones), or None: no DAMSM loss.
         grown_from: the image size that the model was built for, if it has grown since; see `Generator`.
         initial_gate: where the residual gates start: 0 as published; 1 opens them at once, for short trainings.
@@ -35,6 +37,8 @@ class ModelConfig:
     embedding_dim: int = 300
     dropout: float = 0.5
     max_words: int = 18
+    text_encoder: str = "lstm"
+    train_text_source: bool = False
     image_encoder: str | None = "compact"
     text_training: str = "damsm"
     damsm_weight: float | None = None
@@ -75,6 +79,7 @@ class TrainConfig:
         damsm: folder made by pretrain_damsm.py, whose text and image encoder are taken; None: they are pretrained.
         start: model that the training goes on from, on other pictures; None: it begins anew. See
             `training.fine_tuning`.
+        word_vectors: file in GloVe's text format, from which the LSTM's words start; None: random ones.
         frozen_blocks: of the discriminator's first blocks, so many do not learn; nor does what is before them.
         pretraining_steps: iterations of DAMSM before, on text and image encoder alone, with
             `pretraining_batch_size`; in train.py never more than `steps`, so that a short trial is short.
@@ -102,6 +107,7 @@ class TrainConfig:
     batch_size: int = 24
     damsm: str | None = None
     start: str | None = None
+    word_vectors: str | None = None
     frozen_blocks: int = 0
     pretraining_steps: int = 20_000
     pretraining_batch_size: int = 48
@@ -189,6 +195,10 @@ class Config:
         for name, known in _CHOICES.items():
             if values[name] not in known:
                 raise UserError(f"No such {name}. Received: {where}{values[name]!r}. Use one of {', '.join(known)}.")
+        if self.model.text_encoder != "lstm" and not self.model.text_encoder.startswith("hub:"):
+            raise UserError(
+                f"No such text_encoder. Received: {where}{self.model.text_encoder!r}. Use 'lstm' or 'hub:FOLDER'."
+            )
         if self.model.image_encoder not in (None, "compact", "inception"):
             raise UserError(
                 f"No such image_encoder. Received: {where}{self.model.image_encoder!r}. "

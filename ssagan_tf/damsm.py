@@ -13,9 +13,10 @@ import tensorflow as tf
 from ssagan_tf import distribution, losses, saving
 from ssagan_tf.config import Config, ModelConfig
 from ssagan_tf.errors import UserError
-from ssagan_tf.networks import CompactImageEncoder, ImageEncoder, SentenceEncoder, TextEncoder
+from ssagan_tf.networks import CompactImageEncoder, ImageEncoder, SentenceEncoder, text_encoder_of
 from ssagan_tf.optimizers import Adam
 from ssagan_tf.presets import CONFIG_FILE, VOCABULARY_FILE
+from ssagan_tf.text.captions import lengths_of
 from ssagan_tf.text.vocabulary import Vocabulary
 
 DAMSM_FILE = "damsm.safetensors"
@@ -61,9 +62,7 @@ class DAMSM(keras.Model):
         Raises:
             UserError: the model has no image encoder.
         """
-        text_encoder = TextEncoder(
-            len(vocabulary), config.sentence_dim, config.dropout, config.embedding_dim, name="text_encoder"
-        )
+        text_encoder = text_encoder_of(config, len(vocabulary))
         if config.image_encoder == "inception":
             image_encoder = ImageEncoder(config.sentence_dim, name="image_encoder")
         elif config.image_encoder == "compact":
@@ -102,7 +101,7 @@ class DAMSM(keras.Model):
         Returns:
             "damsm_loss", and "found": the share of captions whose picture is the nearest of the batch.
         """
-        lengths = tf.math.count_nonzero(batch["caption"], -1)
+        lengths = lengths_of(batch["caption"])
         class_ids = tf.convert_to_tensor(batch["class_id"])
         with tf.GradientTape() as tape:
             regions, code, *text = self(batch["image"], batch["caption"], training=True)

@@ -20,7 +20,7 @@ import keras
 from ssagan_tf import files, saving
 from ssagan_tf.config import Config, ModelConfig
 from ssagan_tf.errors import UserError
-from ssagan_tf.networks import CompactImageEncoder, ImageEncoder
+from ssagan_tf.networks import CompactImageEncoder, HubEncoder, ImageEncoder, TextEncoder
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.text_to_image import TextToImage
 
@@ -43,6 +43,11 @@ _OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer", "encoder_optimi
 # Scheme of a handle -> package that fetches it, and its function.
 _FETCHERS = {"hf": ("huggingface_hub", "snapshot_download"), "kaggle": ("kagglehub", "model_download")}
 _IMAGE_ENCODERS = {CompactImageEncoder: "compact", ImageEncoder: "inception", type(None): None}
+# What of a text encoder is in a configuration, and by which name.
+_TEXT_ENCODERS = {
+    TextEncoder: {"embedding_dim": "embedding_dim", "dropout": "dropout"},
+    HubEncoder: {"handle": "text_encoder", "trained": "train_text_source"},
+}
 _CARD = """# {name}
 
 Text to image with SSA-GAN (Liao et al., CVPR 2022), {size} x {size} pixels, {words:,} words; saved by ssagan_tf.
@@ -146,9 +151,11 @@ class PresetModel(TextToImage):
             UserError: encoders of other kinds than a configuration can name.
         """
         parts = {"initial_gate": self.settings.model.initial_gate, **self.get_options(), **self.generator.get_config()}
-        parts |= {name: getattr(self.text_encoder, name, None) for name in ("embedding_dim", "dropout")}
         kind = type(self.image_encoder)
-        if None in (parts["embedding_dim"], parts["dropout"]) or kind not in _IMAGE_ENCODERS:
+        known = isinstance(self.text_encoder, tuple(_TEXT_ENCODERS)) and kind in _IMAGE_ENCODERS
+        for part, name in _TEXT_ENCODERS.get(type(self.text_encoder), {}).items():
+            parts[name] = getattr(self.text_encoder, part)
+        if not known:
             raise UserError(
                 "No configuration names such encoders. "
                 f"Received: {type(self.text_encoder).__name__}, {kind.__name__}. Save with model.save('NAME.keras')."

@@ -16,11 +16,12 @@ from ssagan_tf.networks import (
     Generator,
     ImageEncoder,
     SentenceEncoder,
-    TextEncoder,
+    text_encoder_of,
 )
 from ssagan_tf.networks.layers import at_least_float32, register
 from ssagan_tf.optimizers import published_optimizers
 from ssagan_tf.presets import PresetModel
+from ssagan_tf.text.captions import lengths_of
 from ssagan_tf.text.vocabulary import Vocabulary
 
 DAMSM_WEIGHTS = {"frozen": 0.05, "damsm": 0.1, "end_to_end": 0.1}
@@ -47,7 +48,7 @@ class SSAGAN(PresetModel):
     Args:
         generator: makes pictures.
         discriminator: judges them; the same image size and sentence size as the generator's. None: for sampling only.
-        text_encoder: reads captions; a `TextEncoder` or another `SentenceEncoder`.
+        text_encoder: reads captions; a `TextEncoder`, a `HubEncoder` or another `SentenceEncoder`.
         image_encoder: its partner in the DAMSM loss; without one there is no DAMSM term.
         vocabulary: needed wherever captions are text.
         text_training: how the text encoder learns. "frozen": it does not (published baseline). "damsm": by DAMSM on
@@ -143,9 +144,7 @@ class SSAGAN(PresetModel):
             mask_blocks=config.mask_blocks,
             name="generator",
         )
-        text_encoder = TextEncoder(
-            len(vocabulary), config.sentence_dim, config.dropout, config.embedding_dim, name="text_encoder"
-        )
+        text_encoder = text_encoder_of(config, len(vocabulary))
         common = {"vocabulary": vocabulary, "max_words": config.max_words, **kwargs}
         if sampling_only:
             return cls(generator, None, text_encoder, text_training="frozen", **common)
@@ -297,7 +296,7 @@ class SSAGAN(PresetModel):
         if self.image_encoder is None:
             return _zero(image)
         regions, code = self.image_encoder(image, training=self._quirky_encoders)
-        lengths = tf.math.count_nonzero(batch["caption"], -1)
+        lengths = lengths_of(batch["caption"])
         parts = [regions, code, *embeddings, lengths, tf.convert_to_tensor(batch["class_id"])]
         # Of the global batch each replica computes the loss of all, so each gives its share of it.
         if self.global_negatives:

@@ -14,7 +14,7 @@ from ssagan_tf import noise
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Generator, SentenceEncoder
 from ssagan_tf.pictures import to_uint8
-from ssagan_tf.text.captions import CaptionEncoder, notes
+from ssagan_tf.text.captions import CaptionEncoder, PlainCaptions, check_text, notes
 from ssagan_tf.text.vocabulary import Vocabulary
 
 _SAMPLING_BATCH = 16
@@ -44,6 +44,13 @@ class TextToImage(keras.Model):
         self.vocabulary = vocabulary
         self.max_words = max_words
         self.caption_encoder = None if vocabulary is None else CaptionEncoder(vocabulary, max_words)
+        if self.reads_text:
+            self.caption_encoder = PlainCaptions()
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether the text encoder reads captions as they are, known words or not."""
+        return getattr(self.text_encoder, "reads_text", False)
 
     def call(self, captions, noise, training=False):
         """Pictures of captions.
@@ -63,7 +70,7 @@ class TextToImage(keras.Model):
         return (generator or self.generator)(noise, sentence, training=training)
 
     def to_ids(self, captions: tf.Tensor) -> tf.Tensor:
-        """What the text encoder reads: (B,) strings -> (B, T) ids; ids stay."""
+        """What the text encoder reads: (B,) strings -> (B, T) ids, or the strings if it reads text; ids stay."""
         if captions.dtype != tf.string:
             return captions
         if self.caption_encoder is None:
@@ -134,11 +141,17 @@ class TextToImage(keras.Model):
         if self.vocabulary is None:
             raise UserError("The model has no vocabulary. Received: captions as text. Build it with a vocabulary.")
         for caption in captions:
-            for note in notes(caption, self.vocabulary, self.max_words):
+            for note in self._notes(caption):
                 logging.warning("%s", note)
         # Half of a surrogate pair has no UTF-8: it becomes a question mark, which is no word either.
         texts = [caption.encode(errors="replace") for caption in captions]
         return np.concatenate([self._encoder(tf.constant(part)).numpy() for part in _parts(texts)])
+
+    def _notes(self, caption):
+        if not self.reads_text:
+            return notes(caption, self.vocabulary, self.max_words)
+        check_text(caption)
+        return []
 
     def generate_from_embeddings(self, sentences: np.ndarray, noise_batch: np.ndarray) -> np.ndarray:
         """float32 (B, sentence_dim) and (B, noise_dim) -> uint8 (B, S, S, 3)."""

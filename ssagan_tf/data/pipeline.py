@@ -51,7 +51,8 @@ def training_batches(
 
     Returns:
         Elements {"image": (B, S, S, 3) float32 in [-1, 1], "caption": (B, T) int64, "class_id": (B,) int64}, sorted by
-        falling caption length within the batch, as published. With `keys` also "key", (B,) string.
+        falling caption length within the batch, as published. With `keys` also "key", (B,) string. Of `PlainCaptions`
+        "caption" is (B,) string.
 
     Raises:
         UserError: the split is empty.
@@ -156,6 +157,8 @@ def _augmented(example, seed, encoder, config):
 
 
 def _longest_first(batch):
+    if batch["caption"].dtype == tf.string:
+        return batch
     lengths = tf.math.count_nonzero(batch["caption"], -1)
     order = tf.argsort(lengths, direction="DESCENDING", stable=True)
     return {name: tf.gather(value, order) for name, value in batch.items()}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import tensorflow as tf
 
-from ssagan_tf import files
+from ssagan_tf import files, saved_models
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.resizing import FILTERS
 
@@ -21,7 +21,6 @@ TFGAN_INCEPTION = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
 EXTRACTORS = ("synthbirds", "inception_keras")
 _INCEPTION_SIZE = 299
 _BATCH = 50
-_SAVED_MODEL = "saved_model.pb"
 _FEATURES, _LOGITS = ("pool_3", "features", "feature_vector"), ("logits",)
 
 
@@ -62,8 +61,8 @@ def open_extractor(name: str) -> Extractor:
     if name == "inception_keras":
         return _inception_keras()
     if name.startswith("https://"):
-        return _saved_model(name, _fetched(name))
-    if (pathlib.Path(name) / _SAVED_MODEL).is_file():
+        return _saved_model(name, saved_models.fetched(name, "--extractor"))
+    if saved_models.is_saved_model(name):
         return _saved_model(name, pathlib.Path(name))
     raise UserError(
         f"There is no such feature extractor. Received: {name!r}. Use one of {', '.join(EXTRACTORS)}, the folder of a "
@@ -152,47 +151,16 @@ def _keras_extractor(whole) -> Extractor:
     return Extractor("inception_keras", digest.hexdigest(), _INCEPTION_SIZE, "x / 127.5 - 1", call)
 
 
-def _fetched(address: str) -> pathlib.Path:
-    """The folder into which tensorflow-hub has unpacked what is at an address."""
-    instead = f"Or download {address}?tf-hub-format=compressed, unpack it and give that folder as --extractor."
-    try:
-        import tensorflow_hub
-    except ImportError as error:
-        raise UserError(
-            f"An address needs tensorflow-hub. Received: {address}: {error}. pip install 'ssagan_tf[hub]'. {instead}"
-        ) from error
-    try:
-        return pathlib.Path(tensorflow_hub.resolve(address))
-    except Exception as error:  # What a failed download raises is no closed list.
-        reason = " ".join(str(error).split())
-        raise UserError(f"The extractor could not be fetched. Received: {address}: {reason}. {instead}") from error
-
-
 def _saved_model(name: str, folder: pathlib.Path) -> Extractor:
-    try:
-        loaded = tf.saved_model.load(str(folder))
-    except Exception as error:  # What a damaged SavedModel raises is no closed list.
-        reason = " ".join(str(error).split())
-        raise UserError(f"The SavedModel cannot be read. Received: {folder}: {reason}. Use another copy.") from error
-    signature = getattr(loaded, "signatures", {}).get("serving_default")
-    if not callable(loaded) and signature is None:
-        raise UserError(
-            f"The SavedModel cannot be called. Received: {folder}. Give one that is callable or has 'serving_default'."
-        )
-    inputs = [] if signature is None else list(signature.structured_input_signature[1])
-    if not callable(loaded) and len(inputs) != 1:
-        raise UserError(
-            f"The SavedModel takes other things than pictures. Received: {folder} with inputs {', '.join(inputs)}. "
-            "Give one with a single input."
-        )
+    loaded = saved_models.load(folder)
+    function, signature = saved_models.function_of(loaded, folder), saved_models.signature_of(loaded)
     size = _input_size(signature)
 
     # Without autograph an error in here arrives as it is.
     @functools.partial(tf.function, input_signature=[tf.TensorSpec([None, size, size, 3])], autograph=False)
     def call(images):
         images = (images - 128.0) / 128.0
-        found = loaded(images) if callable(loaded) else signature(**{inputs[0]: images})
-        return _features_and_logits(found, folder)
+        return _features_and_logits(function(images), folder)
 
     call.get_concrete_function()  # so that what does not fit is told before any picture is drawn
     return Extractor(name, _folder_sha256(folder), size, "(x - 128) / 128", call)
@@ -227,6 +195,6 @@ def _features_and_logits(found, folder: pathlib.Path) -> tuple[tf.Tensor, tf.Ten
 def _folder_sha256(folder: pathlib.Path) -> str:
     """Of the names and contents of graph and weights; not of fingerprint.pb and the like, which copies may lack."""
     digest = hashlib.sha256()
-    for path in [folder / _SAVED_MODEL, *sorted((folder / "variables").glob("*"))]:
+    for path in [folder / saved_models.SAVED_MODEL, *sorted((folder / "variables").glob("*"))]:
         digest.update(f"{path.name} {files.sha256(path)}\n".encode())
     return digest.hexdigest()

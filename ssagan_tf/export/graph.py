@@ -46,7 +46,8 @@ class TextGraph(tf.Module):
         super().__init__()
         if not isinstance(encoder, TextEncoder):
             raise UserError(
-                f"This text encoder cannot be exported. Received: {type(encoder).__name__}. Use TextEncoder."
+                f"This text encoder cannot be exported so. Received: {type(encoder).__name__}. Use the LSTM; a "
+                "SavedModel of strings can be exported with --formats=saved_model alone."
             )
         self.max_words = max_words
         self.embedding = _variable(_value(encoder.embedding.embeddings), "embedding")

@@ -20,6 +20,7 @@ from ssagan_tf import noise
 from ssagan_tf.export import MOST_PICTURES, serving
 from ssagan_tf.export.graph import ImageGraph, TextGraph
 from ssagan_tf.networks.generator import FIRST_SIZE
+from ssagan_tf.networks.hub_encoder import HubGraph
 from ssagan_tf.presets import VOCABULARY_FILE
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text.captions import MAX_CHARACTERS, CaptionEncoder
@@ -57,7 +58,10 @@ class Served(tf.Module):
     def __init__(self, model: SSAGAN, vocabulary: pathlib.Path):
         super().__init__()
         self.words = _WordsOfFile(vocabulary, model.max_words)
-        self.text = TextGraph(model.text_encoder, model.max_words, _row_by_row)
+        if model.reads_text:
+            self.text = HubGraph(model.text_encoder)
+        else:
+            self.text = TextGraph(model.text_encoder, model.max_words, _row_by_row)
         self.image = ImageGraph(model.generator)
         self.noise_dim = model.generator.noise_dim
         self.sentence_dim = model.generator.sentence_dim
@@ -115,7 +119,10 @@ class Served(tf.Module):
         return {"png_bytes": _pngs(drawn["images"]), **_counts(drawn)}
 
     def encode_text(self, captions):
-        """Ids (B, T), features of words (B, T, D), zero after a caption's end, sentences (B, D) and counts of words."""
+        """Ids (B, T), features of words (B, T, D), zero after a caption's end, sentences (B, D) and counts of words.
+
+        A text encoder of others gives no features of words.
+        """
         [captions] = _checked(captions)
         return self._encode(captions)
 
@@ -140,12 +147,15 @@ class Served(tf.Module):
     # === Parts of them ===
 
     def _encode_rows(self, captions):
-        ids, unknown = self.words(tf.strings.substr(captions, 0, _MOST_BYTES))
-        features, sentence = self.text(ids)
+        captions = tf.strings.substr(captions, 0, _MOST_BYTES)
+        ids, unknown = self.words(captions)
+        if isinstance(self.text, HubGraph):
+            encoded = {"sentence": self.text(captions)}
+        else:
+            encoded = dict(zip(("words", "sentence"), self.text(ids), strict=True))
         return {
             "ids": ids,
-            "words": features,
-            "sentence": sentence,
+            **encoded,
             "known_words": tf.math.count_nonzero(ids, -1),
             "unknown_words": unknown,
         }

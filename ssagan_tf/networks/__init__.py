@@ -1,9 +1,29 @@
 """The networks, each a registered `keras.Model` whose weights exist as soon as it does."""
 
+from ssagan_tf.config import ModelConfig
 from ssagan_tf.networks.compact_encoder import CompactImageEncoder
 from ssagan_tf.networks.discriminator import Discriminator
 from ssagan_tf.networks.generator import Generator
+from ssagan_tf.networks.hub_encoder import HubEncoder
 from ssagan_tf.networks.image_encoder import ImageEncoder
 from ssagan_tf.networks.text_encoder import SentenceEncoder, TextEncoder
 
-__all__ = ["CompactImageEncoder", "Discriminator", "Generator", "ImageEncoder", "SentenceEncoder", "TextEncoder"]
+__all__ = [
+    "CompactImageEncoder",
+    "Discriminator",
+    "Generator",
+    "HubEncoder",
+    "ImageEncoder",
+    "SentenceEncoder",
+    "TextEncoder",
+    "text_encoder_of",
+]
+
+
+def text_encoder_of(config: ModelConfig, vocabulary_size: int) -> SentenceEncoder:
+    """The text encoder that a configuration names, untrained."""
+    if config.text_encoder == "lstm":
+        sizes = config.sentence_dim, config.dropout, config.embedding_dim
+        return TextEncoder(vocabulary_size, *sizes, name="text_encoder")
+    trained = config.train_text_source
+    return HubEncoder(config.text_encoder, vocabulary_size, config.sentence_dim, trained, name="text_encoder")

@@ -57,6 +57,8 @@ class SentenceEncoder(typing.Protocol):
     Whatever fulfils it takes the LSTM's place, in training, sampling and DAMSM alike. Without word features (None)
     DAMSM compares whole sentences only.
 
+    One that has `reads_text = True` gets captions as they are, (B,) strings, in the place of ids.
+
     Attributes:
         vocabulary_size: number of words with padding.
         sentence_dim: size D of the embedding.

@@ -63,18 +63,42 @@ class CaptionEncoder(tf.Module):
         return tf.ensure_shape(kept, [self.max_words])
 
 
-def notes(caption: str, vocabulary: Vocabulary, max_words: int) -> list[str]:
-    """What whoever wrote the caption should know before sampling: unknown words with suggestions, words cut off.
+class PlainCaptions:
+    """In the place of a `CaptionEncoder` where captions are read as they are: nothing is unknown."""
 
-    Raises:
-        UserError: no text, too long, or no word of it is known.
-    """
+    def __call__(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """(B,) strings -> the same, and zeros (B,) int64."""
+        return texts, tf.zeros_like(texts, tf.int64)
+
+    def sample(self, text: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """For training: the text as it is."""
+        del seed
+        return text
+
+
+def lengths_of(captions: tf.Tensor) -> tf.Tensor:
+    """Words of ids (B, T), 0 is padding; of strings (B,), whose words are not told apart, 1: (B,) int64."""
+    ids = captions[:, None] if captions.dtype == tf.string else captions
+    return tf.math.count_nonzero(ids, -1)
+
+
+def check_text(caption: str) -> None:
+    """Raises UserError unless it is text, and no longer than anyone can mean."""
     if not isinstance(caption, str):
         raise UserError(f"A caption must be text. Received: {caption!r}. Give a str for each picture.")
     if len(caption) > MAX_CHARACTERS:
         raise UserError(
             f"The caption is too long. Received: {len(caption):,} characters. Use at most {MAX_CHARACTERS:,}."
         )
+
+
+def notes(caption: str, vocabulary: Vocabulary, max_words: int) -> list[str]:
+    """What whoever wrote the caption should know before sampling: unknown words with suggestions, words cut off.
+
+    Raises:
+        UserError: no text, too long, or no word of it is known.
+    """
+    check_text(caption)
     words = tokenize(caption)
     unknown = vocabulary.unknown(caption)
     if len(unknown) == len(dict.fromkeys(words)):

@@ -23,9 +23,12 @@ _SIZES = (
     "mask_filters",
     "mask_blocks",
     "embedding_dim",
+    "text_encoder",
+    "train_text_source",
     "max_words",
     "image_encoder",
 )
+_ENCODERS = ("damsm", "word_vectors")
 _EMBEDDING = "text_encoder/embedding/embeddings"
 _BLOCK = re.compile(r"^discriminator/block_(\d+)/")
 _LEFT_OUT = ("/batches",)  # counters, which are not worth telling of
@@ -50,8 +53,7 @@ def fine_tuned(config: Config, preset: str, start: str | os.PathLike, flags: dic
     size = flags.get("image_size") or theirs.image_size
     if size < theirs.image_size:
         other.append(f"image_size={size}, was {theirs.image_size}")
-    if flags.get("damsm"):
-        other.append("--damsm beside --from, which brings its own encoders")
+    other += [f"--{name} beside --from, which brings its own encoders" for name in _ENCODERS if flags.get(name)]
     if other:
         raise UserError(
             f"A model keeps its sizes, and its pictures can only grow. Received: {start} with {'; '.join(other)}. "

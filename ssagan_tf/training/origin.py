@@ -22,6 +22,7 @@ _FREE = {
     "data_dir",
     "damsm",
     "start",
+    "word_vectors",
     "steps",
     "batch_size",
     "checkpoint_every",

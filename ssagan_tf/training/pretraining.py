@@ -26,9 +26,10 @@ from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import DRAWN, Example, Source
 from ssagan_tf.data.synthbirds import SynthBirds
 from ssagan_tf.errors import UserError
-from ssagan_tf.networks import ImageEncoder, TextEncoder
+from ssagan_tf.networks import ImageEncoder, SentenceEncoder, TextEncoder
 from ssagan_tf.presets import CONFIG_FILE, VOCABULARY_FILE, folder_of
 from ssagan_tf.ssagan import SSAGAN
+from ssagan_tf.text import word_vectors
 from ssagan_tf.text.captions import CaptionEncoder
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training import checkpoint
@@ -116,7 +117,9 @@ def provide_encoders(run: Run, model: SSAGAN, data: Prepared | Source, config: C
     if config.train.damsm is not None:
         logging.info("Text and image encoder come from %s.", config.train.damsm)
         take_encoders(model, config.train.damsm)
-    elif model.image_encoder is not None and config.train.pretraining_steps:
+        return
+    take_word_vectors(model.text_encoder, model.vocabulary, config)
+    if model.image_encoder is not None and config.train.pretraining_steps:
         _pretrain(run, model, data, config, stop)
 
 
@@ -151,14 +154,35 @@ def begin_pretraining(run: Run, damsm: DAMSM, config: Config) -> int:
     if found is None:
         if isinstance(damsm.image_encoder, ImageEncoder):
             _take_imagenet_weights(damsm.image_encoder)
-        if config.train.pretraining_schedule != "published" and config.train.start is None:
-            assert isinstance(damsm.text_encoder, TextEncoder)
+        random_words = isinstance(damsm.text_encoder, TextEncoder) and not (
+            config.train.start or config.train.word_vectors
+        )
+        if random_words and config.train.pretraining_schedule != "published":
             embedding = damsm.text_encoder.embedding.embeddings
             embedding.assign(_LARGER_WORDS * embedding)
         return 0
     saving.assign_state(damsm.state_variables(), found.state, str(found.folder))
     logging.info("Going on after iteration %d of the pretraining.", found.step)
     return found.step
+
+
+def take_word_vectors(text_encoder: SentenceEncoder, vocabulary: Vocabulary, config: Config) -> None:
+    """Starts the words of an LSTM from pretrained vectors, if the configuration names a file of them.
+
+    Raises:
+        UserError: no such file, or another text encoder.
+    """
+    path = config.train.word_vectors
+    if path is None:
+        return
+    if not isinstance(text_encoder, TextEncoder):
+        raise UserError(
+            f"Word vectors are for the LSTM. Received: {path} for {config.model.text_encoder}. Leave it out."
+        )
+    found = word_vectors.read(path, vocabulary)
+    embedding = text_encoder.embedding.embeddings
+    embedding.assign(word_vectors.start_words(embedding.numpy(), found, config.train.seed))
+    logging.info("%s has vectors of %d of %d words.", path, len(found), len(vocabulary) - 1)
 
 
 def _take_imagenet_weights(image_encoder: ImageEncoder) -> None:

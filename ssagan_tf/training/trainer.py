@@ -25,6 +25,7 @@ from ssagan_tf.errors import UserError
 from ssagan_tf.optimizers import adam
 from ssagan_tf.presets import WEIGHTS_FILE
 from ssagan_tf.ssagan import SSAGAN
+from ssagan_tf.text import word_vectors
 from ssagan_tf.training import checkpoint
 from ssagan_tf.training.callbacks import AverageGenerator, Checkpoints, Progress, SampleSheets, StopGently
 from ssagan_tf.training.collapse import CollapseWatch
@@ -124,7 +125,11 @@ def resolve_run(
         name = preset_name or _default_preset()
         if flags.get("start"):
             return run, fine_tuned(preset(name, dataset), name, flags["start"], flags)
-        return run, preset(name, dataset).override(**flags)
+        config = preset(name, dataset).override(**flags)
+        if config.train.word_vectors:
+            size = word_vectors.dimension(config.train.word_vectors)
+            config = dataclasses.replace(config, model=dataclasses.replace(config.model, embedding_dim=size))
+        return run, config
     if preset_name:
         raise UserError(f"A resumed run keeps its settings. Received: --preset={preset_name}. Leave it out.")
     was = run.config()

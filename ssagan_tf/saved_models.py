@@ -1,0 +1,79 @@
+"""Others' SavedModels, from a folder or by tensorflow-hub: found, read, and called whatever they are called by."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from ssagan_tf.errors import UserError
+
+SAVED_MODEL = "saved_model.pb"
+_ENDPOINTS = ("serving_default", "default")
+
+
+def is_saved_model(folder: str) -> bool:
+    """Whether there is one in a folder."""
+    return (pathlib.Path(folder) / SAVED_MODEL).is_file()
+
+
+def fetched(address: str, flag: str) -> pathlib.Path:
+    """The folder into which tensorflow-hub has unpacked what is at an https:// address.
+
+    Args:
+        address: of a SavedModel.
+        flag: that takes a folder instead, for errors.
+
+    Raises:
+        UserError: it cannot be fetched: says what to put where.
+    """
+    instead = f"Or download {address}?tf-hub-format=compressed, unpack it and give that folder as {flag}."
+    try:
+        import tensorflow_hub
+    except ImportError as error:
+        raise UserError(
+            f"An address needs tensorflow-hub. Received: {address}: {error}. pip install 'ssagan_tf[hub]'. {instead}"
+        ) from error
+    try:
+        return pathlib.Path(tensorflow_hub.resolve(address))
+    except Exception as error:  # What a failed download raises is no closed list.
+        reason = " ".join(str(error).split())
+        raise UserError(f"The SavedModel could not be fetched. Received: {address}: {reason}. {instead}") from error
+
+
+def load(folder: str | pathlib.Path):
+    """What `tf.saved_model.load` gives. Raises UserError if it cannot be read."""
+    try:
+        return tf.saved_model.load(str(folder))
+    except Exception as error:  # What a damaged SavedModel raises is no closed list.
+        reason = " ".join(str(error).split())
+        raise UserError(f"The SavedModel cannot be read. Received: {folder}: {reason}. Use another copy.") from error
+
+
+def signature_of(loaded):
+    """Its signature "serving_default", or that of hub's first format; None: it has neither."""
+    signatures = getattr(loaded, "signatures", {})
+    return next((signatures[name] for name in _ENDPOINTS if name in signatures), None)
+
+
+def function_of(loaded, folder: str | pathlib.Path) -> Callable:
+    """Function of one tensor that calls a loaded SavedModel.
+
+    Raises:
+        UserError: it can neither be called nor has it a signature with one input.
+    """
+    if callable(loaded):
+        return loaded
+    signature = signature_of(loaded)
+    if signature is None:
+        raise UserError(
+            f"The SavedModel cannot be called. Received: {folder}. Give one that is callable or has 'serving_default'."
+        )
+    inputs = list(signature.structured_input_signature[1])
+    if len(inputs) != 1:
+        raise UserError(
+            f"The SavedModel takes more than one thing. Received: {folder} with inputs {', '.join(inputs)}. "
+            "Give one with a single input."
+        )
+    return lambda value: signature(**{inputs[0]: value})
