@@ -43,7 +43,9 @@ class TextToImage(keras.Model):
         self.text_encoder = text_encoder
         self.vocabulary = vocabulary
         self.max_words = max_words
-        self.caption_encoder = None if vocabulary is None else CaptionEncoder(vocabulary, max_words)
+        self.caption_encoder: CaptionEncoder | PlainCaptions | None = None
+        if vocabulary is not None:
+            self.caption_encoder = CaptionEncoder(vocabulary, max_words)
         if self.reads_text:
             self.caption_encoder = PlainCaptions()
 

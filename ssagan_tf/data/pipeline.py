@@ -17,7 +17,7 @@ from ssagan_tf.config import Config
 from ssagan_tf.data.records import CAPTIONS, IMAGE, KEY, LABEL, Prepared, features
 from ssagan_tf.data.source import DRAWN, Source, resize_short_side, working_size
 from ssagan_tf.errors import UserError
-from ssagan_tf.text.captions import CaptionEncoder
+from ssagan_tf.text.captions import CaptionEncoder, PlainCaptions
 from ssagan_tf.text.vocabulary import Vocabulary
 
 # In what TensorFlow says of damaged files, and of the stream that batches come from.
@@ -29,7 +29,7 @@ _VOCABULARY_EXAMPLES = 2000  # of a source that draws: its few words are all in 
 
 def training_batches(
     data: Prepared | Source,
-    encoder: CaptionEncoder,
+    encoder: CaptionEncoder | PlainCaptions,
     config: Config,
     first_step: int = 0,
     split: str = "train",

@@ -20,7 +20,7 @@ from ssagan_tf import noise
 from ssagan_tf.export import MOST_PICTURES, serving
 from ssagan_tf.export.graph import ImageGraph, TextGraph
 from ssagan_tf.networks.generator import FIRST_SIZE
-from ssagan_tf.networks.hub_encoder import HubGraph
+from ssagan_tf.networks.hub_encoder import HubEncoder, HubGraph
 from ssagan_tf.presets import VOCABULARY_FILE
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text.captions import MAX_CHARACTERS, CaptionEncoder
@@ -58,7 +58,7 @@ class Served(tf.Module):
     def __init__(self, model: SSAGAN, vocabulary: pathlib.Path):
         super().__init__()
         self.words = _WordsOfFile(vocabulary, model.max_words)
-        if model.reads_text:
+        if isinstance(model.text_encoder, HubEncoder):
             self.text = HubGraph(model.text_encoder)
         else:
             self.text = TextGraph(model.text_encoder, model.max_words, _row_by_row)

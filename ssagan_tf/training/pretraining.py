@@ -30,7 +30,7 @@ from ssagan_tf.networks import ImageEncoder, SentenceEncoder, TextEncoder
 from ssagan_tf.presets import CONFIG_FILE, VOCABULARY_FILE, folder_of
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text import word_vectors
-from ssagan_tf.text.captions import CaptionEncoder
+from ssagan_tf.text.captions import CaptionEncoder, PlainCaptions
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training import checkpoint
 from ssagan_tf.training.callbacks import Checkpoints, Pretraining, StopGently
@@ -154,10 +154,9 @@ def begin_pretraining(run: Run, damsm: DAMSM, config: Config) -> int:
     if found is None:
         if isinstance(damsm.image_encoder, ImageEncoder):
             _take_imagenet_weights(damsm.image_encoder)
-        random_words = isinstance(damsm.text_encoder, TextEncoder) and not (
-            config.train.start or config.train.word_vectors
-        )
-        if random_words and config.train.pretraining_schedule != "published":
+        random_words = not (config.train.start or config.train.word_vectors)
+        short = config.train.pretraining_schedule != "published"
+        if isinstance(damsm.text_encoder, TextEncoder) and random_words and short:
             embedding = damsm.text_encoder.embedding.embeddings
             embedding.assign(_LARGER_WORDS * embedding)
         return 0
@@ -196,7 +195,7 @@ def fit_damsm(
     run: Run,
     damsm: DAMSM,
     data: Prepared | Source,
-    encoder: CaptionEncoder,
+    encoder: CaptionEncoder | PlainCaptions,
     config: Config,
     progress: Counting,
     callbacks: list[keras.callbacks.Callback],
