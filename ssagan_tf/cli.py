@@ -71,7 +71,9 @@ class _Plain(stdlib_logging.Formatter):
 
 def _worth_telling(record: stdlib_logging.LogRecord) -> bool:
     """Whether it is ours, or a warning: TensorFlow and the quantizer log all that they do in the same place."""
-    return record.levelno > stdlib_logging.INFO or pathlib.Path(__file__).parent in pathlib.Path(record.pathname).parents
+    return (
+        record.levelno > stdlib_logging.INFO or pathlib.Path(__file__).parent in pathlib.Path(record.pathname).parents
+    )
 
 
 def say(message: str) -> None:
