@@ -9,11 +9,13 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from ssagan_tf.data import records
+from ssagan_tf.data.likeness import Looks, alike, looks_of
 from ssagan_tf.data.source import SPLITS, Example, Source, decode_picture, some, working_size
 from ssagan_tf.errors import UserError
 from ssagan_tf.progress import Bar
 from ssagan_tf.text.tokenizer import tokenize
 
+ODD_ASPECT, SMALLEST, FEW = 3, 48, 2000
 MAX_WORDS = 18  # what the published model reads of a caption
 
 
@@ -24,15 +26,17 @@ class Report:
     Attributes:
         facts: one line each, in good and bad data sets alike.
         problems: one line each: what is wrong, what was found, what to do.
+        advice: one line each: what trains, but could be better, and how.
     """
 
     facts: list[str] = dataclasses.field(default_factory=list)
     problems: list[str] = dataclasses.field(default_factory=list)
+    advice: list[str] = dataclasses.field(default_factory=list)
 
     def text(self) -> str:
         """The report as it is printed."""
         found = [f"problem: {problem}" for problem in self.problems] or ["No problems were found."]
-        return "\n".join([*self.facts, "", *found])
+        return "\n".join([*self.facts, "", *found, *(f"advice: {advice}" for advice in self.advice)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +50,7 @@ class _Seen:
     wordless: int
     size: tuple[int, int] = (0, 0)
     picture: str = ""
+    looks: Looks | None = None
     broken: str = ""
 
 
@@ -100,7 +105,7 @@ def _look(examples: dict[str, Sequence[Example]], bar: records.Bar) -> Iterator[
             seen = _Seen(split, example.key, example.captions, example.class_id, example.wordless)
             try:
                 image = example.load()
-                yield dataclasses.replace(seen, size=image.size, picture=_hash(image))
+                yield dataclasses.replace(seen, size=image.size, picture=_hash(image), looks=looks_of(image))
             except UserError as error:
                 yield dataclasses.replace(seen, broken=str(error).split(". Received:")[0])
             bar.step()
@@ -124,7 +129,8 @@ def _read_record(record: bytes, shard: records.Shard) -> _Seen:
     key = values[records.KEY].bytes_list.value[0].decode()
     captions = tuple(text.decode() for text in values[records.CAPTIONS].bytes_list.value)
     image = decode_picture(values[records.IMAGE].bytes_list.value[0], key)
-    return _Seen(shard.split, key, captions, values[records.LABEL].int64_list.value[0], 0, image.size, _hash(image))
+    label = values[records.LABEL].int64_list.value[0]
+    return _Seen(shard.split, key, captions, label, 0, image.size, _hash(image), looks_of(image))
 
 
 def _hash(image) -> str:
@@ -142,6 +148,7 @@ def _judge(name: str, seen: list[_Seen], report: Report) -> None:
     _check_pictures(seen, report)
     _check_captions(name, seen, report)
     _check_leaks(name, seen, report)
+    _advise(seen, report)
 
 
 def _describe_split(split: str, seen: list[_Seen], report: Report) -> None:
@@ -237,6 +244,50 @@ def _in_both(pairs: Iterable[tuple[object, _Seen]]) -> list[str]:
 def _several(pairs: Iterable[tuple[object, _Seen]]) -> list[str]:
     """Keys of what occurs more than once."""
     return [" = ".join(one.key for one in group[:3]) for group in _groups(pairs) if len(group) > 1]
+
+
+def _advise(seen: list[_Seen], report: Report) -> None:
+    whole = [one for one in seen if one.looks is not None]
+    pairs = [(whole[i], whole[j]) for i, j in alike([one.looks for one in whole if one.looks is not None])]
+    near = [(one, other) for one, other in pairs if one.picture != other.picture]
+    if near:
+        across = sum(one.split != other.split for one, other in near)
+        report.advice.append(
+            f"Pictures look alike ({len(near):,}, {across:,} of them in training and testing). Found: "
+            f"{some([f'{one.key} ~ {other.key}' for one, other in near])}. Keep one of each, or give all of a kind to "
+            "one split: the discriminator learns repeated pictures by heart, and the test split sees them beforehand."
+        )
+    odd = [f"{one.key}: {one.size[0]} x {one.size[1]}" for one in whole if max(one.size) > ODD_ASPECT * min(one.size)]
+    if odd:
+        report.advice.append(
+            f"Pictures are much longer than wide, or wider than long ({len(odd):,}). Found: {some(odd)}. Crop them to "
+            "what their captions speak of: training cuts squares out of them."
+        )
+    small = [f"{one.key}: {one.size[0]} x {one.size[1]}" for one in whole if min(one.size) < SMALLEST]
+    if small:
+        report.advice.append(
+            f"Pictures have less than {SMALLEST} pixels ({len(small):,}). Found: {some(small)}. They are blown up; "
+            "find larger ones, or leave them out."
+        )
+    train = [one for one in seen if one.split == "train"]
+    captions = [caption for one in train for caption in one.captions]
+    if train and len(captions) < 2 * len(train):
+        report.advice.append(
+            f"There are few captions. Found: {len(captions) / len(train):.1f} for a picture. Write a second and a "
+            "third in other words: a picture is then more than one sentence to the text encoder."
+        )
+    if 0 < len(train) < FEW:
+        report.advice.append(
+            f"There are few pictures. Found: {len(train):,} to train with. Go on from a trained model with --from, and "
+            "use --augment=adaptive."
+        )
+    words = collections.Counter(word for caption in captions for word in tokenize(caption))
+    once = [word for word, count in words.items() if count == 1]
+    if len(once) > len(words) / 4:
+        report.advice.append(
+            f"Many words are seen once ({len(once):,} of {len(words):,}). Found: {some(once)}. Nothing is learnt of "
+            "them; use usual words for them, or start from --word_vectors or --text_encoder=hub:FOLDER."
+        )
 
 
 def _check_sizes(prepared: records.Prepared, seen: list[_Seen], report: Report) -> None:

@@ -2,7 +2,9 @@
 
 `metadata.jsonl`: one JSON object a line with `file_name` and either `text` or `captions` (a list), and optionally
 `label`. `metadata.csv`: a first line naming the columns, `file_name`, `text` and optionally `label`. Several lines
-for one picture give it several captions. A tenth of the pictures, told by a hash of the file name, is for testing.
+for one picture give it several captions. Where nothing tells them, names do: a picture in a folder is "a photo of a
+FOLDER", of that class, and the words of its own name are added; others are captioned by the words of their names. A
+tenth of the pictures, told by a hash of the file name, is for testing.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ import io
 import json
 import os
 import pathlib
+import re
 from collections.abc import Callable, Iterator, Sequence
+
+from absl import logging
 
 from ssagan_tf.data.source import (
     Example,
@@ -34,6 +39,12 @@ from ssagan_tf.text.tokenizer import tokenize
 MAX_METADATA_BYTES = 2**30
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 TEST_SHARE = 0.1
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+# What cameras and programs call pictures, and what folders of them are called.
+_SAY_NOTHING = frozenset(
+    "copy dsc dscf dscn image img jpg mvimg new photo pic picture pxl screenshot "
+    "data images photos pictures test train val valid validation".split()
+)
 
 
 @dataclasses.dataclass
@@ -102,17 +113,53 @@ class Folder:
         if problems:
             raise UserError(f"Rename some pictures. Received: {some(problems)}. Use plain file names.")
         silent = [name for name in names if not (self._root / name).with_suffix(".txt").is_file()]
-        if not names or len(silent) == len(names):
+        if not names:
             raise UserError(
-                f"Nothing tells the captions. Received: {self._root}. "
-                "Add metadata.jsonl, metadata.csv, or a .txt file beside each picture."
+                f"There are no pictures. Received: {self._root}. Put some there, with metadata.jsonl, metadata.csv, or "
+                "a .txt file beside each."
             )
+        if len(silent) == len(names):
+            return self._entries_by_name(names)
         if silent:
             raise UserError(
                 f"Pictures have no text file ({len(silent):,}). Received: {some(silent)}, in {self._root}. "
                 "Add a .txt of the same name to each, or take the picture away."
             )
         return {name: _Entry(read_lines((self._root / name).with_suffix(".txt"))) for name in names}
+
+    def _entries_by_name(self, names: list[str]) -> dict[str, _Entry]:
+        """Captions made of the names of folders and files, which is told."""
+        entries = {name: _named(pathlib.PurePosixPath(name)) for name in names}
+        wordless = [name for name, entry in entries.items() if not entry.captions]
+        if wordless:
+            raise UserError(
+                f"Nothing tells the captions ({len(wordless):,}). Received: {some(wordless)}, in {self._root}, whose "
+                "names say nothing either. Add metadata.jsonl, metadata.csv, or a .txt file beside each picture."
+            )
+        first = next(iter(entries.values())).captions[-1]
+        logging.warning(
+            "Nothing tells the captions of %s: names of folders and files do, such as %r. Write your own into "
+            "metadata.jsonl for a model that understands more.",
+            self._root,
+            first,
+        )
+        return entries
+
+
+def _named(path: pathlib.PurePosixPath) -> _Entry:
+    """What the names of a picture and of its folder say of it."""
+    kind, own = _words(path.parent.name), _words(path.stem)
+    if not kind:
+        return _Entry([" ".join(own)] if own else [])
+    sentence = f"a photo of a {' '.join(kind)}"
+    more = [word for word in own if word not in kind]
+    return _Entry([sentence, f"{sentence}, {' '.join(more)}"] if more else [sentence], " ".join(kind))
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name as "001.Black_footed_Albatross" or "redBird-12" have them, in lower case."""
+    words = [word.lower() for word in _WORD.findall(name)]
+    return [word for word in words if word not in _SAY_NOTHING]
 
 
 def _hidden(path: pathlib.PurePath) -> bool:

@@ -3,10 +3,12 @@ import pickle
 import shutil
 
 import pytest
+from PIL import Image
 from small_data import write_cub, write_folder, write_picture
 
 from ssagan_tf.data import open_source
 from ssagan_tf.data.check import check_prepared, check_source
+from ssagan_tf.data.folder import Folder
 from ssagan_tf.data.records import prepare
 from ssagan_tf.errors import UserError
 
@@ -142,3 +144,34 @@ def test_changed_shards_and_a_missing_vocabulary_are_found(tmp_path):
     shard.write_bytes(content[:-1])
     with pytest.raises(UserError, match="damaged or missing"):
         check_prepared(tmp_path / "out")
+
+
+def test_advice_is_told_with_its_repair_and_is_no_problem(tmp_path):
+    for number in range(12):
+        write_picture(tmp_path / f"{number}.png", number, (320, 60) if number == 3 else (60, 60))
+    with Image.open(tmp_path / "5.png") as picture:
+        picture.resize((70, 70)).save(tmp_path / "again.png")
+    write_picture(tmp_path / "tiny.png", 20, (9, 9))
+    names = [*(f"{number}.png" for number in range(12)), "again.png", "tiny.png"]
+    rows = [{"file_name": name, "text": f"word{index}"} for index, name in enumerate(names)]
+    (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = check_source(Folder(tmp_path))
+    assert not report.problems
+    found = "\n".join(report.advice)
+    assert "Pictures look alike (1" in found and "5.png ~ again.png" in found and "Keep one of each" in found
+    assert "longer than wide" in found and "3.png: 320 x 60" in found and "Crop them" in found
+    assert "less than 48 pixels (1). Found: tiny.png: 9 x 9" in found and "find larger ones" in found
+    assert "few captions. Found: 1.0 for a picture. Write a second" in found
+    train = len(Folder(tmp_path).examples("train"))
+    assert f"few pictures. Found: {train} to train with. Go on from a trained model with --from" in found
+    assert f"seen once ({train} of {train})" in found and "--word_vectors" in found
+    assert report.text().count("\nadvice: ") == 6 and "No problems were found." in report.text()
+
+
+def test_a_data_set_with_enough_of_all_gets_no_advice(tmp_path, monkeypatch):
+    monkeypatch.setattr("ssagan_tf.data.check.FEW", 5)
+    for number in range(12):
+        write_picture(tmp_path / f"{number}.png", number, (60, 60))
+    rows = [{"file_name": f"{number}.png", "captions": ["a red bird", "a bird of red"]} for number in range(12)]
+    (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert check_source(Folder(tmp_path)).advice == []

@@ -158,11 +158,41 @@ def test_a_caption_without_end_is_refused(tmp_path):
 
 
 def test_pictures_without_a_word_said_are_named(tmp_path):
-    for name in ("a", "b"):
+    assert "There are no pictures" in refused(tmp_path)
+    for name in ("IMG_0001", "2"):
         write_picture(tmp_path / f"{name}.png", 0)
-    assert "Nothing tells the captions" in refused(tmp_path)
-    (tmp_path / "a.txt").write_text("a")
-    assert "b.png" in refused(tmp_path)
+    assert "Nothing tells the captions (2)" in refused(tmp_path)
+    (tmp_path / "2.txt").write_text("a")
+    assert "IMG_0001.png" in refused(tmp_path)
+
+
+def test_where_nothing_tells_captions_names_of_files_do_and_it_is_said(tmp_path, caplog):
+    for name in ("red-bird_01", "YellowWings", "IMG_a_heron (copy)"):
+        write_picture(tmp_path / f"{name}.png", 0)
+    source = Folder(tmp_path)
+    with caplog.at_level("WARNING", logger="absl"):
+        found = [*source.examples("train"), *source.examples("test")]
+    captions = {example.key: example.captions for example in found}
+    assert captions == {
+        "red-bird_01.png": ("red bird",),
+        "YellowWings.png": ("yellow wings",),
+        "IMG_a_heron (copy).png": ("a heron",),
+    }
+    assert {example.class_id for example in found} == {-1}
+    assert caplog.text.count("Nothing tells the captions of") == 1
+
+
+def test_folders_named_by_classes_make_photos_of_them(tmp_path):
+    for name in ("001.Black_footed_Albatross/Albatross_0046", "001.Black_footed_Albatross/asleep_2", "cat/IMG_3"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_picture(tmp_path / f"{name}.png", 0)
+    source = Folder(tmp_path)
+    found = {example.key: example for split in ("train", "test") for example in source.examples(split)}
+    bird, asleep, cat = (found[name] for name in sorted(found))
+    assert bird.captions == ("a photo of a black footed albatross",)
+    assert asleep.captions == (bird.captions[0], f"{bird.captions[0]}, asleep")
+    assert cat.captions == ("a photo of a cat",)
+    assert bird.class_id == asleep.class_id != cat.class_id
 
 
 def test_two_kinds_of_metadata_are_refused(tmp_path):
