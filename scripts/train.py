@@ -64,6 +64,8 @@ _SCORE_EVERY = flags.DEFINE_integer(
     "score_every", None, "Iterations between scorings, of which the best checkpoint is kept; 0: none.", lower_bound=0
 )
 _SCORE_COUNT = flags.DEFINE_integer("score_count", None, "Pictures drawn for a scoring.", lower_bound=2)
+_SCORE_EXTRACTOR = flags.DEFINE_string("score_extractor", None, "What distances are measured with: as evaluate.py.")
+_STOP = flags.DEFINE_bool("stop_memorised", None, "End when D knows its pictures by heart. [default: yes]")
 _MINUTES = flags.DEFINE_float("max_minutes", None, "Stop, and save, after this time.", lower_bound=0)
 
 
@@ -99,6 +101,8 @@ def main(_) -> None:
         sample_every=_SAMPLE_EVERY.value,
         score_every=_SCORE_EVERY.value,
         score_count=_SCORE_COUNT.value,
+        score_extractor=_SCORE_EXTRACTOR.value,
+        stop_memorised=_STOP.value,
         max_minutes=_MINUTES.value,
     )
     cli.say(f"Training on {config.data.dataset} at {config.model.image_size} pixels into {run.folder}")

@@ -99,6 +99,8 @@ class TrainConfig:
         keep: checkpoints kept.
         score_every: iterations between scorings, of which the best checkpoint is kept; 0: none.
         score_count: pictures that are drawn for one.
+        score_extractor: of the features that distances are measured in, as `evaluate.py --extractor`; None: the usual.
+        stop_memorised: ends training when scorings say that the discriminator knows its pictures by heart.
         seed: of everything random.
         max_minutes: stops (and saves) after this time; 0: no limit.
     """
@@ -127,6 +129,8 @@ class TrainConfig:
     keep: int = 3
     score_every: int = 0
     score_count: int = 500
+    score_extractor: str | None = None
+    stop_memorised: bool = True
     seed: int = 0
     max_minutes: float = 0.0
 

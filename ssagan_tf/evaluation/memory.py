@@ -66,7 +66,11 @@ class MemoryTest:
         """Of a model that can be trained; drawn by `generator` if one is given."""
         test = self._real["test"][1]
         noise = model.noise_of(range(len(test)))
-        judge = tf.function(lambda pictures, captions: model.discriminator(pictures, _sentence(model, captions)))
+
+        @tf.function
+        def judge(pictures, captions):
+            return model.discriminator(_scaled(pictures), _sentence(model, captions))
+
         draw = tf.function(lambda captions, noise: model.with_masks(captions, noise, generator=generator)[0])
         drawn = np.concatenate([draw(*map(tf.constant, part)).numpy() for part in _parts(test, noise)])
         kinds = {**self._real, "drawn": (drawn, test)}
@@ -78,12 +82,16 @@ class MemoryTest:
 
 
 def _pairs(data, split, image_size, count):
-    """(N, S, S, 3) float32 in [-1, 1], and a caption of each."""
+    """uint8 (N, S, S, 3), and a caption of each."""
     known = described(data, split)[:count]
     pictures = itertools.chain.from_iterable(real_pictures(data, split, image_size))
     taken = np.stack(list(itertools.islice(pictures, len(known))))
     captions = [each.captions[index % len(each.captions)].text for index, each in enumerate(known)]
-    return taken.astype(np.float32) / 127.5 - 1.0, np.array([text.encode(errors="replace") for text in captions])
+    return taken, np.array([text.encode(errors="replace") for text in captions])
+
+
+def _scaled(pictures):
+    return tf.cast(pictures, tf.float32) / 127.5 - 1.0 if pictures.dtype == tf.uint8 else pictures
 
 
 def _sentence(model, captions):

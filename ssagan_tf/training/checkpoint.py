@@ -81,6 +81,16 @@ def save(
         shutil.rmtree(begun)
 
 
+def keep_alone(
+    folder: pathlib.Path, step: int, named: Mapping[str, keras.Variable], note: Mapping[str, typing.Any]
+) -> None:
+    """As `save`, and no other stays, not even one of a later iteration, which is there if the run went back."""
+    save(folder, step, named, keep=1, note=note)
+    for other in _folders(folder):
+        if other.name != f"step-{step:08d}":
+            _remove(other)
+
+
 def _remove(checkpoint: pathlib.Path) -> None:
     """Not there any more at once, however long it takes to delete."""
     going = checkpoint.rename(checkpoint.with_name(f".{checkpoint.name}.removed"))

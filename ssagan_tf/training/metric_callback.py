@@ -25,29 +25,31 @@ from ssagan_tf.training import checkpoint
 from ssagan_tf.training.callbacks import Progress
 from ssagan_tf.training.run import Run
 
-BEST_BY = "fid"  # lower is better
 _NOT_KEPT = ("pictures", "features")  # of a scoring, once it is done
 
 
 def metrics_for(data: Prepared | Source) -> tuple[list[str], str]:
-    """What is scored in training on such data, and by which protocol."""
+    """What is scored in training on such data, first what the best is chosen by, and by which protocol.
+
+    Of few pictures, which other data may be, the Frechet distance is too large and the kernel distance is not.
+    """
     if isinstance(data, SynthBirds):
-        return [BEST_BY, "semantics"], "synthbirds"
-    return [BEST_BY], "synthbirds" if data.name == SynthBirds.name else "ttur"
+        return ["fid", "semantics"], "synthbirds"
+    return ["kid"], "synthbirds" if data.name == SynthBirds.name else "ttur"
 
 
-def check_scorable(data: Prepared | Source) -> None:
+def check_scorable(data: Prepared | Source, extractor: str | None = None) -> None:
     """Before anything slow begins. Raises UserError: there is no test split, or the feature extractor is not here."""
     described(data, SPLIT)
-    open_extractor(protocol(metrics_for(data)[1]).extractor)
+    open_extractor(protocol(metrics_for(data)[1], extractor).extractor)
 
 
 class Scoring(keras.callbacks.Callback):
     """Every so many iterations draws pictures of test captions and scores them.
 
-    Scores go to `log.jsonl`, TensorBoard and `scores/step-.../report.json`; the checkpoint with the lowest Frechet
-    distance so far to `best/`, its `checkpoint.json` saying which metric and which value. Nothing random in training
-    is touched: the same weights come out with it and without.
+    Scores go to `log.jsonl`, TensorBoard and `scores/step-.../report.json`; the checkpoint with the lowest distance so
+    far (see `metrics_for`) to `best/`, its `checkpoint.json` saying which metric and which value. Nothing random in
+    training is touched: the same weights come out with it and without.
 
     Args:
         run: the run folder.
@@ -75,9 +77,11 @@ class Scoring(keras.callbacks.Callback):
         self._variables = checkpoint.variables(model, average)
         self._drawn_by = TextToImage(average or model.generator, model.text_encoder, model.vocabulary, model.max_words)
         self._writer = tf.summary.create_file_writer(str(run.tensorboard))
+        self._best_by = metrics_for(data)[0][0]
         found = checkpoint.newest(run.best)
         # The distance of fewer pictures is larger: values of another count are not to be compared with.
-        comparable = found is not None and found.note.get("count") == config.score_count
+        same = {"count": config.score_count, "metric": self._best_by}
+        comparable = found is not None and same.items() <= found.note.items()
         self._best = float(found.note["value"]) if comparable else None
 
     def on_train_batch_end(self, batch, logs=None):
@@ -101,6 +105,7 @@ class Scoring(keras.callbacks.Callback):
                 named_protocol,
                 self._config.score_count,
                 out,
+                extractor=self._config.score_extractor,
                 about={"path": str(self._run.folder), "step": step, "ema_pictures": self._config.ema_pictures},
             )
         for name in _NOT_KEPT:
@@ -111,16 +116,12 @@ class Scoring(keras.callbacks.Callback):
             for name, value in values.items():
                 tf.summary.scalar(f"score/{name}", value)
         self._writer.flush()
-        if self._best is None or values[BEST_BY] < self._best:
-            self._keep(step, values[BEST_BY])
+        if self._best is None or values[self._best_by] < self._best:
+            self._keep(step, values[self._best_by])
         return values
 
     def _keep(self, step: int, value: float) -> None:
-        note = {"metric": BEST_BY, "value": value, "count": self._config.score_count}
-        checkpoint.save(self._run.best, step, self._variables, keep=1, note=note)
-        # One of a later iteration can be there if the run went back to an earlier checkpoint.
-        for other in self._run.best.glob("step-*"):
-            if other.name != f"step-{step:08d}":
-                shutil.rmtree(other)
+        note = {"metric": self._best_by, "value": value, "count": self._config.score_count}
+        checkpoint.keep_alone(self._run.best, step, self._variables, note)
         self._best = value
-        logging.info("Best so far after iteration %d: %s %.4g.", step, BEST_BY, value)
+        logging.info("Best so far after iteration %d: %s %.4g.", step, self._best_by, value)

@@ -29,6 +29,8 @@ _FREE = {
     "sample_every",
     "score_every",
     "score_count",
+    "score_extractor",
+    "stop_memorised",
     "keep",
     "max_minutes",
 }

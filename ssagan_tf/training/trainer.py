@@ -29,6 +29,7 @@ from ssagan_tf.text import word_vectors
 from ssagan_tf.training import checkpoint
 from ssagan_tf.training.callbacks import AverageGenerator, Checkpoints, Progress, SampleSheets, StopGently
 from ssagan_tf.training.collapse import CollapseWatch
+from ssagan_tf.training.early_choice import EarlyChoice
 from ssagan_tf.training.fine_tuning import carry_over, fine_tuned, freeze
 from ssagan_tf.training.fitting import fit
 from ssagan_tf.training.metric_callback import Scoring, check_scorable
@@ -50,12 +51,14 @@ class Outcome:
         step: iterations done in all.
         signal: that stopped it, or None.
         time_is_up: whether `max_minutes` stopped it.
+        memorised: whether it was stopped because the discriminator knows its pictures by heart.
     """
 
     run: Run
     step: int
     signal: int | None
     time_is_up: bool
+    memorised: bool = False
 
 
 def summary(outcome: Outcome, config: Config) -> str:
@@ -67,6 +70,8 @@ def summary(outcome: Outcome, config: Config) -> str:
         why = f", stopped by {signal.Signals(outcome.signal).name}"
     elif outcome.time_is_up:
         why = f", stopped after {config.train.max_minutes:g} minutes"
+    elif outcome.memorised:
+        why = ", stopped because the discriminator knows its training pictures by heart"
     if not run.checkpoints.is_dir():
         return f"""
 Ended during the pretraining{why}; what it learned is in {run.pretraining}. Go on:
@@ -155,7 +160,7 @@ def train(run: Run, config: Config) -> Outcome:
     """
     data = open_data(config, run)
     if config.train.score_every:
-        check_scorable(data)
+        check_scorable(data, config.train.score_extractor)
     keras.utils.set_random_seed(config.train.seed % 2**32)
     vocabulary = run.vocabulary() if run.begun() else vocabulary_for(data, config)
     strategy = devices()
@@ -224,10 +229,14 @@ def train(run: Run, config: Config) -> Outcome:
         SampleSheets(run, captions, progress, config.train.sample_every, average),
         CollapseWatch(run, captions, progress, config.train.sample_every, average),
     ]
+    choice = None
     if config.train.score_every:
         callbacks.append(Scoring(run, model, data, progress, config.train, average))
+        if data.name not in DRAWN:  # whose pictures never come twice
+            choice = EarlyChoice(run, model, data, progress, config.train, average)
+            callbacks.append(choice)
     fit(model, stream(first_picture), config.train.steps - first_step, callbacks)
-    return Outcome(run, progress.step, stop.signal, stop.time_is_up)
+    return Outcome(run, progress.step, stop.signal, stop.time_is_up, choice is not None and choice.memorised)
 
 
 def open_data(config: Config, run: Run) -> Prepared | Source:

@@ -37,7 +37,7 @@ def model(tiny_model):
 
 
 def scoring(run, model, step, count=6):
-    config = types.SimpleNamespace(batch_size=4, score_every=2, score_count=count, ema_pictures=0)
+    config = types.SimpleNamespace(batch_size=4, score_every=2, score_count=count, ema_pictures=0, score_extractor=None)
     return Scoring(run, model, SOURCE, types.SimpleNamespace(step=step), config, None)
 
 
@@ -71,6 +71,11 @@ def test_the_checkpoint_with_the_lowest_distance_is_kept(run, model, monkeypatch
     again._progress.step = 2
     again.score()
     assert best(run) == (2, "fid", 2.0)
+
+
+def test_other_data_is_chosen_by_the_kernel_distance():
+    metrics, named = metric_callback.metrics_for(types.SimpleNamespace(name="folder"))
+    assert (metrics, named) == (["kid"], "ttur")
 
 
 def test_a_value_of_another_count_is_not_the_one_to_beat(run, model, monkeypatch):
