@@ -53,15 +53,16 @@ $(LEGACY)/installed: tests/legacy/requirements.txt
 test-browser: $(INSTALLED) $(BROWSER)  ## the page in a real browser, Debian's Chromium
 	$(BIN)/python -m pytest -m browser
 
-# Chromium and its driver as Debian has them; npm for the runtime of the page that draws in the browser.
+# Chromium and its driver as Debian has them; npm, from wherever it is, for the runtime of the page that draws by itself.
 $(BROWSER): setup.cfg
-	@set -e; for program in chromium chromedriver npm; do \
-		if ! command -v $$program >/dev/null; then \
-			apt-get update && apt-get install --yes --no-install-recommends chromium chromium-driver npm || { \
-				echo "error: A program is missing. Received: no $$program. Run as root:" \
-					"apt-get install chromium chromium-driver npm" >&2; exit 1; }; \
-		fi; \
-	done
+	@set -e; missing=; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	command -v chromedriver >/dev/null || missing="$$missing chromium-driver"; \
+	command -v npm >/dev/null || missing="$$missing npm"; \
+	if [ -n "$$missing" ]; then \
+		{ apt-get update && apt-get install --yes --no-install-recommends $$missing; } || { \
+			echo "error: Programs are missing. Received: no$$missing. Run as root: apt-get install$$missing" >&2; exit 1; }; \
+	fi
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[browser]'
 	@touch $@
 
