@@ -173,7 +173,7 @@ def _score(run: Run, data: Prepared | Source, damsm: str, count: int, extractor:
         about = {"run": str(run.folder)}
         evaluate(load_model(run.folder), data, metrics, protocol, count, out, damsm, extractor=extractor, about=about)
     if not drawn and not (out / _MEMORY).exists():
-        memory = MemoryTest(data, run.config().model.image_size)(load_model(run.folder, sampling_only=False))
+        memory = MemoryTest(load_model(run.folder, sampling_only=False), data)()
         values = dataclasses.asdict(memory) | {"gap": memory.gap, "memorised": memory.memorised}
         files.write_atomically(out / _MEMORY, json.dumps(values, indent=2) + "\n")
 

@@ -51,32 +51,37 @@ class MemoryTest:
     """Measures `Memory` of a model as it is, again and again on the same pictures, captions and noise.
 
     Args:
+        model: one that can be trained.
         data: a prepared folder or a source, with both splits.
-        image_size: of the model.
         count: pictures of each kind, fewer where a split has fewer.
+        generator: to draw with; None: the model's.
 
     Raises:
         UserError: a split is empty.
     """
 
-    def __init__(self, data: Prepared | Source, image_size: int, count: int = 500):
-        self._real = {split: _pairs(data, split, image_size, count) for split in ("train", "test")}
+    def __init__(self, model: SSAGAN, data: Prepared | Source, count: int = 500, generator: Generator | None = None):
+        size = model.generator.image_size
+        self._real = {split: _pairs(data, split, size, count) for split in ("train", "test")}
+        self._noise = model.noise_of(range(len(self._real["test"][1])))
 
-    def __call__(self, model: SSAGAN, generator: Generator | None = None) -> Memory:
-        """Of a model that can be trained; drawn by `generator` if one is given."""
-        test = self._real["test"][1]
-        noise = model.noise_of(range(len(test)))
-
-        @tf.function
         def judge(pictures, captions):
-            return model.discriminator(_scaled(pictures), _sentence(model, captions))
+            sentence = model.text_encoder(model.to_ids(captions), training=False)[1]
+            return model.discriminator(_scaled(pictures), sentence)
 
-        draw = tf.function(lambda captions, noise: model.with_masks(captions, noise, generator=generator)[0])
-        drawn = np.concatenate([draw(*map(tf.constant, part)).numpy() for part in _parts(test, noise)])
-        kinds = {**self._real, "drawn": (drawn, test)}
+        def draw(captions, noise):
+            return model.with_masks(captions, noise, generator=generator)[0]
+
+        self._judge = tf.function(judge, reduce_retracing=True)
+        self._draw = tf.function(draw, reduce_retracing=True)
+
+    def __call__(self) -> Memory:
+        captions = self._real["test"][1]
+        drawn = np.concatenate([self._draw(*part).numpy() for part in _parts(captions, self._noise)])
+        kinds = {**self._real, "drawn": (drawn, captions)}
         means = {}
-        for kind, (pictures, captions) in kinds.items():
-            logits = [judge(*map(tf.constant, part)).numpy() for part in _parts(pictures, captions)]
+        for kind, (pictures, said) in kinds.items():
+            logits = [self._judge(*part).numpy() for part in _parts(pictures, said)]
             means[kind] = float(np.mean(np.concatenate(logits), dtype=np.float64))
         return Memory(**means)
 
@@ -94,9 +99,7 @@ def _scaled(pictures):
     return tf.cast(pictures, tf.float32) / 127.5 - 1.0 if pictures.dtype == tf.uint8 else pictures
 
 
-def _sentence(model, captions):
-    return model.text_encoder(model.to_ids(captions), training=False)[1]
-
-
 def _parts(*rows):
-    return [[row[first : first + _TOGETHER] for row in rows] for first in range(0, len(rows[0]), _TOGETHER)]
+    return [
+        [tf.constant(row[first : first + _TOGETHER]) for row in rows] for first in range(0, len(rows[0]), _TOGETHER)
+    ]

@@ -64,7 +64,7 @@ class EarlyChoice(keras.callbacks.Callback):
         self._average = average
         self._variables = checkpoint.variables(model, average)
         size = model.generator.image_size
-        self._memory = MemoryTest(data, size, config.score_count)
+        self._memory = MemoryTest(model, data, config.score_count, average)
         self._held = held_out(data, size, half=0, most=config.score_count)
         self._damsm = None
         if model.image_encoder is not None and self._held is not None and self._held.enough(MISMATCHED):
@@ -85,7 +85,7 @@ class EarlyChoice(keras.callbacks.Callback):
     def look(self) -> dict[str, float]:
         """Asks now, keeps the model if it is the best so far, and ends training if the rule says so."""
         step = self._progress.step
-        memory = self._memory(self.model, self._average)
+        memory = self._memory()
         values = {f"logit_{kind}": getattr(memory, kind) for kind in ("train", "test", "drawn")}
         values |= {"logit_gap": memory.gap, "memorised": memory.memorised}
         match = self._match()

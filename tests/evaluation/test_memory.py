@@ -42,8 +42,8 @@ def test_means_are_those_of_the_discriminator_on_central_squares(tiny_model, ran
     model = tiny_model()
     for seed, part in enumerate((model.generator, model.discriminator, model.text_encoder)):
         randomize(part, seed)
-    found = MemoryTest(folder, 8, count=55)(model)
-    assert found == MemoryTest(folder, 8, count=55)(model)
+    found = MemoryTest(model, folder, count=55)()
+    assert found == MemoryTest(model, folder, count=55)()
     captions = ["a red bird", "yellow wings"]
 
     def sentences(count):
@@ -62,7 +62,7 @@ def test_means_are_those_of_the_discriminator_on_central_squares(tiny_model, ran
     assert found.drawn == pytest.approx(float(tf.reduce_mean(logits)), abs=1e-5)
 
 
-def test_without_pictures_to_test_with_there_is_nothing_to_measure(folder, monkeypatch):
+def test_without_pictures_to_test_with_there_is_nothing_to_measure(tiny_model, folder, monkeypatch):
     monkeypatch.setattr(folder, "examples", lambda split: [])
     with pytest.raises(UserError, match="nothing to measure against"):
-        MemoryTest(folder, 8)
+        MemoryTest(tiny_model(), folder)

@@ -102,7 +102,7 @@ def test_the_checkpoint_that_matches_best_is_kept_and_found(choice, monkeypatch)
     made, run = choice()
     matches = iter([0.2, 0.1, 0.3, 0.25])
     monkeypatch.setattr(made, "_match", lambda: next(matches))
-    monkeypatch.setattr(made, "_memory", lambda *_: NOT)
+    monkeypatch.setattr(made, "_memory", lambda: NOT)
     for step, kept in ((2, 2), (4, 2), (6, 6)):
         made._progress.step = step
         made.look()
@@ -111,7 +111,7 @@ def test_the_checkpoint_that_matches_best_is_kept_and_found(choice, monkeypatch)
     assert (found.note["metric"], found.note["value"]) == ("r_precision", 0.3)
     again, _ = choice(8)
     monkeypatch.setattr(again, "_match", lambda: next(matches))
-    monkeypatch.setattr(again, "_memory", lambda *_: NOT)
+    monkeypatch.setattr(again, "_memory", lambda: NOT)
     again.look()
     assert checkpoint.newest(run.best_match).step == 6
     with pytest.raises(UserError, match="No model found"):
@@ -126,7 +126,7 @@ def test_training_ends_when_the_discriminator_knows_its_pictures_by_heart(choice
     made, run = choice()
     memories = iter(seen)
     monkeypatch.setattr(made, "_match", lambda: None)
-    monkeypatch.setattr(made, "_memory", lambda *_: next(memories))
+    monkeypatch.setattr(made, "_memory", lambda: next(memories))
     for _ in seen:
         assert not made.memorised
         made.look()
@@ -139,7 +139,7 @@ def test_training_ends_when_the_discriminator_knows_its_pictures_by_heart(choice
 def test_it_may_be_told_to_go_on(choice, monkeypatch, caplog):
     made, _ = choice(stop_memorised=False)
     monkeypatch.setattr(made, "_match", lambda: None)
-    monkeypatch.setattr(made, "_memory", lambda *_: KNOWN)
+    monkeypatch.setattr(made, "_memory", lambda: KNOWN)
     for _ in range(2 * PATIENCE):
         made.look()
     assert not made.memorised and not made.model.stop_training
