@@ -12,6 +12,7 @@ bodies, formats ("instances" and "inputs"), error codes and `{"error": ...}` are
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.server
 import json
 import os
@@ -26,8 +27,9 @@ import tensorflow as tf
 from absl import logging
 from google.protobuf import json_format
 
+from ssagan_tf import saved_models
 from ssagan_tf.errors import UserError
-from ssagan_tf.export import MOST_PICTURES, newest_version, serving
+from ssagan_tf.export import newest_version, serving
 
 HTTP_STATUS = {
     "INVALID_ARGUMENT": 400,
@@ -40,7 +42,7 @@ HTTP_STATUS = {
     "UNAVAILABLE": 503,
 }  # 500 for all others
 _LARGEST_BODY = 32 * 2**20  # bytes; 32 captions of the longest kind fit
-_AT_ONCE = 2  # requests computed at a time
+_AT_ONCE = 2  # requests read, computed and answered at a time; each may take hundreds of MB
 _PATIENCE = 30.0  # seconds that a request waits for its turn, and a connection for the next bytes
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
 _PREDICT = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d{1,18}))?:predict")
@@ -74,7 +76,7 @@ class ServedModel:
         folder: of all versions, as export.py writes it.
 
     Raises:
-        UserError: there is no version in it.
+        UserError: there is no version in it, or it is damaged.
     """
 
     def __init__(self, folder: str | os.PathLike):
@@ -87,8 +89,18 @@ class ServedModel:
         self.name = folder.resolve().name
         self.version = int(newest.name)
         self.signatures = serving.signatures(newest)
-        self._loaded = tf.saved_model.load(str(newest))
+        self._loaded = saved_models.load(newest)
         self._turn = threading.Semaphore(_AT_ONCE)
+
+    @contextlib.contextmanager
+    def turn(self) -> typing.Iterator[None]:
+        """Waits until few enough others are at work. Raises ServingError if that takes too long."""
+        if not self._turn.acquire(timeout=_PATIENCE):
+            raise ServingError("UNAVAILABLE", "The server has too much to do. Try again later.")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def check(self, name: str, version: int | None = None) -> None:
         """Raises ServingError if this is not the model that is asked for."""
@@ -106,7 +118,7 @@ class ServedModel:
         """Runs a signature on arrays of the right types, strings as objects.
 
         Raises:
-            ServingError: wrong inputs, what the graph refuses, or too much to do.
+            ServingError: wrong inputs, or what the graph refuses.
         """
         wanted = self.inputs_of(signature)
         if set(inputs) != set(wanted):
@@ -116,22 +128,12 @@ class ServedModel:
                 f"Missing but required: {sorted(set(wanted) - set(inputs))}."
             )
         tensors = {name: _checked(name, inputs[name], info) for name, info in wanted.items()}
-        # The graph refuses them too, but begins with its work before it does.
-        rows = max(len(value) for value in inputs.values())
-        if rows > MOST_PICTURES:
-            raise _invalid(
-                f"A request draws too many pictures. Received: {rows}. Send at most {MOST_PICTURES} at once."
-            )
-        if not self._turn.acquire(timeout=_PATIENCE):
-            raise ServingError("UNAVAILABLE", "The server has too much to do. Try again later.")
         try:
             outputs = self._loaded.signatures[signature](**tensors)
             return {name: value.numpy() for name, value in outputs.items()}
         except tf.errors.OpError as error:
             code = next(name for name, number in _CODES.items() if number == error.error_code)
             raise ServingError(code, _reason(error)) from error
-        finally:
-            self._turn.release()
 
 
 _CODES = {name: value for name, value in vars(tf.errors).items() if name.isupper() and isinstance(value, int)}
@@ -333,15 +335,17 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
     def _predict(self) -> dict:
         body = self._body()
         model, _ = self._asked(_PREDICT)
-        signature, inputs, rows = arrays_of(body, model.inputs_of)
-        return answer_of(model.predict(signature, inputs), rows)
+        with model.turn():
+            signature, inputs, rows = arrays_of(body, model.inputs_of)
+            return answer_of(model.predict(signature, inputs), rows)
 
     def _body(self) -> bytes:
         length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > _LARGEST_BODY:
+        # Python makes no number of thousands of digits.
+        if not length.isdecimal() or len(length) > 15 or int(length) > _LARGEST_BODY:
             self.close_connection = True  # what follows is the body, not another request
             raise _invalid(
-                f"The body must have a length of at most {_LARGEST_BODY:,} bytes. Received: {length or 'none'}"
+                f"The body must have a length of at most {_LARGEST_BODY:,} bytes. Received: {length[:80] or 'none'}"
             )
         return self.rfile.read(int(length))
 

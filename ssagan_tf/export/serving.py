@@ -9,6 +9,8 @@ import shlex
 import numpy as np
 import tensorflow as tf
 from absl import logging
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import saved_model_pb2
 
 from ssagan_tf import files
 from ssagan_tf.errors import UserError
@@ -76,7 +78,8 @@ In this folder:
 
 ```sh
 {docker}
-docker compose up        # the same
+docker compose up        # or this: the same
+# then, in another terminal:
 curl http://localhost:8501/v1/models/{name}:predict -d '{{"instances": ["{caption}"]}}'
 ```
 
@@ -146,19 +149,16 @@ def signatures(version: pathlib.Path) -> dict:
     """SignatureDef protos of a SavedModel, by name, without TensorFlow's own.
 
     Raises:
-        UserError: there is no SavedModel.
+        UserError: there is no SavedModel, or it is damaged.
     """
-    from tensorflow.core.protobuf import saved_model_pb2
-
     path = version / "saved_model.pb"
     try:
-        found = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    except OSError as error:
+        table = saved_model_pb2.SavedModel.FromString(path.read_bytes()).meta_graphs[0].signature_def
+    except (OSError, DecodeError, IndexError) as error:
+        reason = getattr(error, "strerror", None) or "it is damaged"
         raise UserError(
-            f"No SavedModel could be read. Received: {path}: {error.strerror}. Give a version's folder that export.py "
-            "wrote."
+            f"No SavedModel could be read. Received: {path}: {reason}. Give a version's folder that export.py wrote."
         ) from error
-    table = found.meta_graphs[0].signature_def
     return {name: table[name] for name in sorted(table) if not name.startswith("__")}
 
 

@@ -20,8 +20,9 @@ class Servicer(prediction_service_pb2_grpc.PredictionServiceServicer):
         spec = request.model_spec
         try:
             self.model.check(spec.name, spec.version.value if spec.HasField("version") else None)
-            inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
-            outputs = self.model.predict(spec.signature_name or "serving_default", inputs)
+            with self.model.turn():
+                inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+                outputs = self.model.predict(spec.signature_name or "serving_default", inputs)
         except ServingError as error:
             context.abort(grpc.StatusCode[error.code], str(error))
         response = predict_pb2.PredictResponse(model_spec=spec)

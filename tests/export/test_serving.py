@@ -132,6 +132,14 @@ def test_a_folder_without_saved_model_is_told(tmp_path):
         ServedModel(tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff" * 100])
+def test_a_damaged_saved_model_is_told(tmp_path, content):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_bytes(content)
+    with pytest.raises(UserError, match="No SavedModel could be read. Received: .*: it is damaged"):
+        ServedModel(tmp_path)
+
+
 def test_an_example_for_a_signature_fits_it(exported):
     info = serving.signatures(exported)["generate_from_embedding"].inputs["sentence"]
     assert serving._example(info, "a bird").shape == (1, 16)
