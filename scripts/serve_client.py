@@ -25,7 +25,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of the first picture of each capti
 _COUNT = flags.DEFINE_integer("count", 1, "Pictures of each caption.", lower_bound=1, upper_bound=1000)
 _TRUNCATION = flags.DEFINE_float("truncation", 1.0, "Factor on the noise: below 1, more usual pictures.", lower_bound=0)
 _OUT = flags.DEFINE_string("out", "pictures", "Folder to write to.")
-_TIMEOUT = flags.DEFINE_float("timeout", 60.0, "Seconds that a try may take.", lower_bound=0.001)
+_TIMEOUT = flags.DEFINE_float("timeout", 60.0, "Seconds of a try; by REST, of silence.", lower_bound=0.001)
 _TRIES = flags.DEFINE_integer("tries", 4, "How often to ask in all.", lower_bound=1, upper_bound=20)
 _LOAD = flags.DEFINE_integer("load", 0, "Measure with so many requests.", lower_bound=0)
 _AT_ONCE = flags.DEFINE_integer("at_once", 1, "With --load: requests at the same time.", lower_bound=1, upper_bound=256)

@@ -59,7 +59,7 @@ def connect(server: str, model: str, timeout: float = 60.0, tries: int = 4) -> D
     Args:
         server: http://HOST:PORT, https://HOST:PORT or grpc://HOST:PORT.
         model: its name there.
-        timeout: seconds that one try may take.
+        timeout: seconds that one try may take; with REST, that the server may be silent.
         tries: in all, where the server is not there, busy or slow.
 
     Raises:
@@ -193,6 +193,8 @@ class _Rest:
             connection.close()
         if len(content) > _LARGEST_ANSWER:
             raise _refused(f"an answer of more than {_LARGEST_ANSWER:,} bytes")
+        if response.length:  # http.client itself tells only answers without a Content-Length that they broke off
+            raise _Again(f"the answer broke off {response.length:,} bytes before its end")
         return response.status, content
 
 

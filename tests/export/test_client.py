@@ -148,6 +148,19 @@ def test_a_busy_server_is_asked_again(broken_server):
     assert handler.asked == 3
 
 
+def test_an_answer_that_breaks_off_is_asked_for_again(broken_server):
+    def break_off(handler, _):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "100")
+        handler.end_headers()
+        handler.wfile.write(b'{"outputs": ')
+
+    address, handler = broken_server(break_off)
+    with pytest.raises(UserError, match="does not answer.*broke off 88 bytes before its end, 2 times"):
+        client.connect(address, "birds", tries=2).draw(["a"], [1])
+    assert handler.asked == 2
+
+
 def test_pauses_grow(broken_server, monkeypatch):
     pauses = []
     monkeypatch.setattr(client, "_FIRST_PAUSE", 1.0)
