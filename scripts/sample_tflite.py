@@ -13,6 +13,7 @@ package need not be installed.
 
 import argparse
 import logging
+import math
 import pathlib
 import sys
 from typing import NoReturn
@@ -69,7 +70,7 @@ def _flags() -> argparse.Namespace:
     add("--out", default="sheet.png", type=_png, metavar="FILE", help="PNG file to write [default: sheet.png].")
     add("--seed", type=int, default=0, metavar="INTEGER", help=f"{_SEED} [default: 0]")
     add("--count", type=_positive, default=4, metavar="INTEGER", help="Pictures of each caption [default: 4].")
-    add("--truncation", type=float, metavar="NUMBER", help="Factor on the noise: below 1, more usual pictures.")
+    add("--truncation", type=_factor, metavar="NUMBER", help="Factor on the noise: below 1, more usual pictures.")
     add("--threads", type=_positive, default=2, metavar="INTEGER", help="Of the interpreter [default: 2].")
     return parser.parse_args()
 
@@ -78,6 +79,16 @@ def _png(name: str) -> str:
     if not name.lower().endswith(".png"):
         raise argparse.ArgumentTypeError(f"must end in .png. Received: {name}")
     return name
+
+
+def _factor(text: str) -> float:
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = math.nan
+    if not 0 <= factor < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number, 0 or more. Received: {text}")
+    return factor
 
 
 def _positive(text: str) -> int:

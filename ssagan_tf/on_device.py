@@ -136,7 +136,7 @@ class Sampler:
             self.max_words = int(self._text.get_input_details()["ids"]["shape"][1])
             self.noise_dim = int(self._image.get_input_details()["noise"]["shape"][1])
             image = self._image.get_output_details()["image"]
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, IndexError, RuntimeError) as error:
             raise OnDeviceError(_not_ours(path, error)) from error
         self.image_size = int(image["shape"][1])
 
@@ -239,7 +239,7 @@ def _read_vocabulary(path: pathlib.Path) -> dict[str, int]:
             if archive.getinfo(VOCABULARY_FILE).file_size > _MAX_VOCABULARY_BYTES:
                 raise ValueError("the vocabulary is too large")
             words = archive.read(VOCABULARY_FILE).decode().split("\n")
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # What a damaged archive raises is no closed list.
         raise OnDeviceError(_not_ours(path, error)) from error
     return {word: index for index, word in enumerate(words) if index and word}
 

@@ -115,7 +115,15 @@ def half_of_the_model(content: bytes, path: pathlib.Path) -> bytes:
     return content[: len(content) // 2] + archive
 
 
-@pytest.mark.parametrize("damaged", [without_vocabulary, half_of_the_model, lambda *_: b"", lambda *_: b"x" * 1000])
+def encrypted(content: bytes, path: pathlib.Path) -> bytes:
+    # The flags of the archive's only entry, in its directory.
+    at = content.rindex(b"PK\x01\x02") + 8
+    return content[:at] + b"\x01" + content[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damaged", [without_vocabulary, half_of_the_model, encrypted, lambda *_: b"", lambda *_: b"x" * 1000]
+)
 def test_a_file_that_is_not_ours_is_refused_in_one_line(device_export, tmp_path, damaged):
     whole = device_export[1] / "float16.tflite"
     path = tmp_path / "float16.tflite"

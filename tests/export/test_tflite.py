@@ -143,6 +143,7 @@ def test_the_script_writes_the_sheet_of_the_pictures(folder, tmp_path):
         (["--model=none"], 1, "error: No caption."),
         (["--model=none", "--caption=red", "--count=0"], 2, "error: Argument --count: must be 1 to 100."),
         (["--caption=red", "--seed=one"], 2, "error: Argument --seed:"),
+        (["--caption=red", "--truncation=nan"], 2, "error: Argument --truncation: must be a number, 0 or more."),
     ],
 )
 def test_the_script_tells_errors_in_one_line(arguments, status, problem):
