@@ -21,8 +21,6 @@ _OUT = flags.DEFINE_string("out", None, "Folder of all versions; its name is the
 _BEST = flags.DEFINE_bool("best", False, "Of a run: its best checkpoint, not its newest; see train.py --score_every.")
 _BEST_MATCH = flags.DEFINE_bool("best_match", False, "Of a run: the one whose pictures found captions best.")
 _FORMAT = flags.DEFINE_list("format", ["saved_model"], f"Some of {', '.join(FORMATS)}, separated by commas.")
-
-
 _CAPTIONS = flags.DEFINE_string(
     "captions_file",
     None,

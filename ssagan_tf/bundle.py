@@ -20,6 +20,7 @@ from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.generate import weights_sha256
 from ssagan_tf.evaluation.report import REPORT, read_report, table
 from ssagan_tf.export import export
+from ssagan_tf.export.serving import check_name
 from ssagan_tf.sampling import write_sheet
 from ssagan_tf.training import checkpoint
 from ssagan_tf.training.run import Run, load_model
@@ -95,8 +96,10 @@ def bundle(
         `out`.
 
     Raises:
-        UserError: the folder exists, the run has no checkpoint, or the scores are those of other weights.
+        UserError: the folder exists, its name is none that a server takes, the run has no checkpoint, or the scores are
+            those of other weights.
     """
+    check_name(out)
     config, model = run.config(), load_model(run.folder, best, sampling_only=False)
     report, sha256 = read_report(scores / REPORT), weights_sha256(model)
     scored = {score["card"]["model"].get("weights_sha256") for score in report["scores"].values()}

@@ -47,7 +47,7 @@ class TextGraph(tf.Module):
         if not isinstance(encoder, TextEncoder):
             raise UserError(
                 f"This text encoder cannot be exported so. Received: {type(encoder).__name__}. Use the LSTM; a "
-                "SavedModel of strings can be exported with --formats=saved_model alone."
+                "SavedModel of strings can be exported with --format=saved_model alone."
             )
         self.max_words = max_words
         self.embedding = _variable(_value(encoder.embedding.embeddings), "embedding")

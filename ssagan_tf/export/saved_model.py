@@ -21,9 +21,10 @@ from ssagan_tf.export import MOST_PICTURES, serving
 from ssagan_tf.export.graph import ImageGraph, TextGraph
 from ssagan_tf.networks.generator import FIRST_SIZE
 from ssagan_tf.networks.hub_encoder import HubEncoder, HubGraph
+from ssagan_tf.on_device import MAX_CHARACTERS
 from ssagan_tf.presets import VOCABULARY_FILE
 from ssagan_tf.ssagan import SSAGAN
-from ssagan_tf.text.captions import MAX_CHARACTERS, CaptionEncoder
+from ssagan_tf.text.captions import CaptionEncoder
 
 _PICTURES_AT_A_TIME = 4
 _MOST_BYTES = 4 * MAX_CHARACTERS  # of a caption are read; a character has four bytes at most
@@ -149,14 +150,17 @@ class Served(tf.Module):
     def _encode_rows(self, captions):
         captions = tf.strings.substr(captions, 0, _MOST_BYTES)
         ids, unknown = self.words(captions)
+        known = tf.math.count_nonzero(ids, -1)
         if isinstance(self.text, HubGraph):
             encoded = {"sentence": self.text(captions)}
+            # It reads the words that the vocabulary lacks, too.
+            known, unknown = known + unknown, tf.zeros_like(unknown)
         else:
             encoded = dict(zip(("words", "sentence"), self.text(ids), strict=True))
         return {
             "ids": ids,
             **encoded,
-            "known_words": tf.math.count_nonzero(ids, -1),
+            "known_words": known,
             "unknown_words": unknown,
         }
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tensorflow as tf
 
 from ssagan_tf.errors import UserError
+from ssagan_tf.on_device import MAX_CHARACTERS
 from ssagan_tf.text.tokenizer import tokenize, tokenize_in_graph
 from ssagan_tf.text.vocabulary import Vocabulary
 
-MAX_CHARACTERS = 100_000
 _TOLD = 10  # unknown words, each with its nearest known ones; looking those up takes time
 
 

@@ -168,6 +168,7 @@ def test_it_is_exported_and_served(trained, tmp_path):
     assert np.abs(got - want).max() <= 1
     encoded = loaded.signatures["encode_text"](captions=tf.constant(captions))
     np.testing.assert_allclose(encoded["sentence"], model.encode(captions), atol=1e-5)
+    assert encoded["known_words"].numpy().tolist() == [2, 4] and not encoded["unknown_words"].numpy().any()
     with serve(tmp_path / "birds", port=0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_address[1]}/v1/models/birds:predict"
@@ -179,6 +180,6 @@ def test_it_is_exported_and_served(trained, tmp_path):
 
 
 def test_a_device_cannot_run_it_and_is_told_so(trained, tmp_path):
-    with pytest.raises(UserError, match="cannot be exported so. Received: HubEncoder.*--formats=saved_model alone"):
+    with pytest.raises(UserError, match="cannot be exported so. Received: HubEncoder.*--format=saved_model alone"):
         export(load_model(trained.folder), tmp_path / "birds", ["tflite"])
     assert not pathlib.Path(tmp_path / "birds" / "1").exists()

@@ -5,8 +5,7 @@ import pytest
 import tensorflow as tf
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.text import captions
-from ssagan_tf.text.captions import CaptionEncoder, notes
+from ssagan_tf.text.captions import MAX_CHARACTERS, CaptionEncoder, notes
 from ssagan_tf.text.vocabulary import Vocabulary
 
 WORDS = [f"w{number}" for number in range(1, 41)]
@@ -108,7 +107,7 @@ def test_a_caption_may_be_long_but_not_endless():
     text = "a bird " * 5000
     assert notes(text, BIRDS, 18) == [f"Only the first 18 of 10000 known words count: {text[:77] + '...'!r}."]
     with pytest.raises(UserError, match="too long. Received: 100,001 characters"):
-        notes("x" * (captions.MAX_CHARACTERS + 1), BIRDS, 18)
+        notes("x" * (MAX_CHARACTERS + 1), BIRDS, 18)
 
 
 def test_of_very_many_unknown_words_the_first_ten_are_told_and_the_others_counted():
