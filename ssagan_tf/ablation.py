@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import shutil
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -120,8 +121,7 @@ def ablate(
     captions = trainer.sheet_captions(data)
     for name in variants:
         sheet = out / f"{name}.png"
-        if not sheet.exists():
-            write_sheet(load_model(out / name / f"seed-{seeds[0]}"), captions, 0, _SHEET_SEEDS, sheet)
+        write_sheet(load_model(out / name / f"seed-{seeds[0]}"), captions, 0, _SHEET_SEEDS, sheet)
     found = {name: [_scores(out / name / f"seed-{seed}") for seed in seeds] for name in variants}
     written = table(found)
     files.write_atomically(out / "table.json", json.dumps(found, indent=2) + "\n")
@@ -156,6 +156,7 @@ def _train(run: Run, config: Config) -> None:
     done = checkpoint.newest(run.checkpoints)
     if done is not None and done.step >= config.train.steps:
         return
+    shutil.rmtree(run.folder / "evaluation", ignore_errors=True)  # of fewer iterations
     logging.info("Training %s.", run.folder)
     outcome = trainer.train(run, config)
     if outcome.signal is not None:

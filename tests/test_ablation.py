@@ -5,9 +5,11 @@ import json
 import pathlib
 import subprocess
 import sys
+import types
 
 import pytest
 
+from ssagan_tf import ablation
 from ssagan_tf.ablation import FINE_TUNED, REFERENCE, VARIANTS, ablate, table
 from ssagan_tf.config import preset
 from ssagan_tf.errors import UserError
@@ -62,6 +64,15 @@ def test_what_was_trained_otherwise_is_not_taken_for_done(tmp_path):
     Run(tmp_path / "no_mask" / "seed-0").begin(before.override(mask_blocks=0), Vocabulary.build(["a bird"]))
     with pytest.raises(UserError, match="begun with other settings.*base_filters=8, was 4"):
         ablate(config, tmp_path, ["no_mask"], [0], 100)
+
+
+def test_what_is_trained_further_is_scored_anew(tmp_path, monkeypatch):
+    config, run = preset("small", "synthbirds").override(steps=3), Run(tmp_path)
+    run.begin(config, Vocabulary.build(["a bird"]))
+    (run.folder / "evaluation").mkdir()
+    monkeypatch.setattr(ablation.trainer, "train", lambda run, config: types.SimpleNamespace(signal=None))
+    ablation._train(run, config)
+    assert not (run.folder / "evaluation").exists()
 
 
 @pytest.mark.slow
