@@ -24,6 +24,7 @@ test: $(INSTALLED)  ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow and not browser"
 
 test-slow: $(INSTALLED)  ## the tests that take minutes
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[runtimes]'
 	$(BIN)/python -m pytest -m slow
 
 test-oldest: $(INSTALLED)  ## the same in the oldest Python, TensorFlow, Keras, ... that are supported

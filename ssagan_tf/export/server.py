@@ -42,6 +42,8 @@ HTTP_STATUS = {
     "UNAVAILABLE": 503,
 }  # 500 for all others
 _LARGEST_BODY = 32 * 2**20  # bytes; 32 captions of the longest kind fit
+_LARGE_BODY = 64 * 2**10  # bytes; bodies above it are read a few at a time, so that callers cannot fill the memory
+_LARGE_AT_ONCE = 8
 _AT_ONCE = 2  # requests read, computed and answered at a time; each may take hundreds of MB
 _PATIENCE = 30.0  # seconds that a request waits for its turn, and a connection for the next bytes
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
@@ -294,6 +296,7 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     timeout = _PATIENCE
+    large = threading.Semaphore(_LARGE_AT_ONCE)
     model: ServedModel
 
     def do_GET(self) -> None:
@@ -347,7 +350,8 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
             raise _invalid(
                 f"The body must have a length of at most {_LARGEST_BODY:,} bytes. Received: {length[:80] or 'none'}"
             )
-        return self.rfile.read(int(length))
+        with self.large if int(length) > _LARGE_BODY else contextlib.nullcontext():
+            return self.rfile.read(int(length))
 
     def _status(self) -> dict:
         if not self.path.startswith("/v1/"):

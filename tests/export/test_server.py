@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -172,3 +173,25 @@ def test_the_newest_version_is_served_by_number(exported, tmp_path, monkeypatch)
 def test_text_is_read_as_bytes(served):
     signature, inputs, rows = arrays_of('{"instances": ["gr\u00fcn\\u0000"]}'.encode(), served.inputs_of)
     assert (signature, rows, inputs["captions"][0]) == ("serving_default", True, "grün\0".encode())
+
+
+def test_large_requests_are_read_a_few_at_a_time_and_small_ones_pass_them(rest_server, monkeypatch):
+    handler = rest_server.RequestHandlerClass
+    monkeypatch.setattr(handler, "large", threading.Semaphore(1))
+    body = json.dumps({"instances": ["a red bird " * 10_000]}).encode()
+    connections = [http.client.HTTPConnection(*rest_server.server_address, timeout=60) for _ in range(2)]
+    for connection in connections:
+        connection.putrequest("POST", PREDICT)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body[:10])  # and no more: whoever is first now has the only turn
+        time.sleep(0.2)
+    first, second = connections
+    second.send(body[10:])
+    second.sock.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        second.getresponse()
+    assert ask(rest_server, PREDICT, {"instances": ["a red bird"]})[0] == 200
+    first.send(body[10:])
+    assert first.getresponse().status == 200
+    for connection in connections:
+        connection.close()
