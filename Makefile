@@ -6,7 +6,7 @@ LEGACY := .venv-legacy
 BROWSER := .venv/installed-browser
 
 .DEFAULT_GOAL := help
-.PHONY: help install train demo test test-slow test-oldest test-newest test-legacy test-browser test-kills fuzz lint
+.PHONY: help install train demo test test-slow test-oldest test-newest test-legacy test-browser test-notebooks notebooks test-kills fuzz lint docs docs-commands
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -67,6 +67,14 @@ $(BROWSER): setup.cfg
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[browser]'
 	@touch $@
 
+test-notebooks: $(INSTALLED)  ## the notebooks, run; minutes
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[notebooks]'
+	$(BIN)/python -m pytest -m slow tests/notebooks
+
+notebooks: $(INSTALLED)  ## the notebooks run anew, with what they show kept
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[notebooks]'
+	$(BIN)/python notebooks/execute.py
+
 test-kills: $(INSTALLED)  ## a training that is killed 30 times must end as one that was not; some 10 minutes
 	PYTHONPATH=. $(BIN)/python tests/training/kills.py
 
@@ -78,6 +86,14 @@ lint: $(INSTALLED)  ## style, format and types
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+
+docs: $(INSTALLED)  ## the pages as a site in build/site, their links checked
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/python docs/architecture.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+docs-commands: $(INSTALLED)  ## every command of README and docs, trainings cut short
+	$(BIN)/python docs/commands.py
 
 # An environment that works is kept; one that was begun and broken off, or of another Python, is made anew.
 SUITED := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))

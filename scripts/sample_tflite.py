@@ -39,6 +39,8 @@ class _Parser(argparse.ArgumentParser):
 
 def main() -> None:
     flags = _flags()
+    if flags.dry_run:
+        return
     logging.addLevelName(logging.WARNING, "warning")
     logging.basicConfig(format="%(levelname)s: %(message)s")
     try:
@@ -72,6 +74,7 @@ def _flags() -> argparse.Namespace:
     add("--count", type=_positive, default=4, metavar="INTEGER", help="Pictures of each caption [default: 4].")
     add("--truncation", type=_factor, metavar="NUMBER", help="Factor on the noise: below 1, more usual pictures.")
     add("--threads", type=_positive, default=2, metavar="INTEGER", help="Of the interpreter [default: 2].")
+    add("--dry_run", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

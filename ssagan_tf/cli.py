@@ -28,6 +28,7 @@ from absl import app, flags, logging
 from ssagan_tf import calling
 from ssagan_tf.errors import UserError
 
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Check the flags, and do nothing.")
 _HELP = {"--help", "-help", "-h", "-?"}
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _WIDTH = 100
@@ -41,7 +42,8 @@ def run(main: Callable[[list[str]], int | None]) -> NoReturn:
     """Runs a script's `main` with the flags of the command line, and exits.
 
     The exit status is what `main` returns, 0 for None; 1 after a `UserError`, 2 after wrong flags (`app.UsageError`
-    included) and 130 after Ctrl-C, each told in one line on stderr. `--help` shows the script's docstring and flags.
+    included) and 130 after Ctrl-C, each told in one line on stderr. `--help` shows the script's docstring and flags,
+    `--dry_run` checks the flags and does nothing.
 
     Args:
         main: takes what is left of the command line, which is the script's name alone: other words are refused.
@@ -111,6 +113,8 @@ def _stderr_held_back() -> Iterator[None]:
 
 
 def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> int | None:
+    if _DRY_RUN.value:
+        return None
     try:
         return main(argv)
     except app.UsageError as error:
