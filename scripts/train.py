@@ -15,7 +15,7 @@ configuration, losses, sample sheets, checkpoints.
 from absl import app, flags
 
 from ssagan_tf import cli
-from ssagan_tf.config import AUGMENTATIONS, PRESETS, TEXT_TRAININGS
+from ssagan_tf.config import AUGMENTATIONS, PRECISIONS, PRESETS, TEXT_TRAININGS
 from ssagan_tf.data import DATASETS
 
 _DATASET = flags.DEFINE_enum("dataset", None, DATASETS, "What to train on.", required=True)
@@ -57,6 +57,10 @@ _WORD_VECTORS = flags.DEFINE_string("word_vectors", None, "GloVe's text format: 
 _BATCH = flags.DEFINE_integer("batch_size", None, "Pictures of an iteration, over all devices.", lower_bound=1)
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", None, "Height and width: 64, 128 or 256.", lower_bound=8)
 _FILTERS = flags.DEFINE_integer("base_filters", None, "Base width of both networks; 64 in the paper.", lower_bound=1)
+_PRECISION = flags.DEFINE_enum(
+    "precision", None, PRECISIONS, "Of both networks' features; mixed ones are for GPUs that are faster with them."
+)
+_FUSED = flags.DEFINE_bool("fused", None, "One update of the discriminator instead of the published two; faster.")
 _SEED = flags.DEFINE_integer("seed", None, "Of everything random.")
 _CHECKPOINT_EVERY = flags.DEFINE_integer("checkpoint_every", None, "Iterations between checkpoints.", lower_bound=1)
 _SAMPLE_EVERY = flags.DEFINE_integer("sample_every", None, "Iterations between sample sheets.", lower_bound=1)
@@ -96,6 +100,8 @@ def main(_) -> None:
         batch_size=_BATCH.value,
         image_size=_IMAGE_SIZE.value,
         base_filters=_FILTERS.value,
+        precision=_PRECISION.value,
+        fused=_FUSED.value,
         seed=_SEED.value,
         checkpoint_every=_CHECKPOINT_EVERY.value,
         sample_every=_SAMPLE_EVERY.value,

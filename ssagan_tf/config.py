@@ -12,6 +12,7 @@ from ssagan_tf.errors import UserError
 
 MAX_BYTES = 2**20
 SCHEDULES = ("published", "cosine")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 TEXT_TRAININGS = ("frozen", "damsm", "end_to_end")
 AUGMENTATIONS = ("none", "fixed", "adaptive")
 
@@ -93,6 +94,9 @@ class TrainConfig:
         augment: what the discriminator sees varied: "none" as published, "fixed", or "adaptive" as in ADA; see
             `augmentation`.
         augment_pictures: pictures seen in which an adaptive chance can go from 0 to 1.
+        precision: dtype policy of generator and discriminator; "float32" or a mixed one, for devices that are faster
+            with half as many bits. Weights, encoders, masks and losses are float32 all the same.
+        fused: hinge loss and gradient penalty in one update of the discriminator, not as published; see `SSAGAN`.
         ema_pictures: half-life, in pictures seen, of the generator's moving average; 0: none (published).
         checkpoint_every: iterations between checkpoints.
         sample_every: iterations between sample sheets.
@@ -123,6 +127,8 @@ class TrainConfig:
     encoder_rate: float = 4e-5
     augment: str = "none"
     augment_pictures: int = 500_000
+    precision: str = "float32"
+    fused: bool = False
     ema_pictures: int = 0
     checkpoint_every: int = 1000
     sample_every: int = 1000
@@ -210,7 +216,12 @@ class Config:
             )
 
 
-_CHOICES = {"text_training": TEXT_TRAININGS, "pretraining_schedule": SCHEDULES, "augment": AUGMENTATIONS}
+_CHOICES = {
+    "text_training": TEXT_TRAININGS,
+    "pretraining_schedule": SCHEDULES,
+    "augment": AUGMENTATIONS,
+    "precision": PRECISIONS,
+}
 _LIMITS = {
     "image_size": (8, 1024),
     "base_filters": (1, 1024),

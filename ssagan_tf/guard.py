@@ -19,6 +19,9 @@ def guarded(train_step: Callable[..., Logs]) -> Callable[..., Logs]:
     running statistic is put back to what it was before the step, of all networks alike, on all replicas. Random states
     move on, so that the next step is another one. The test and the way back are part of the step's graph.
 
+    Where a model has a `loss_scale`, a step whose first loss is finite, which is known before anything is changed, and
+    that is not finite after it, is an overflow of a gradient: the scale is lowered, and told as "loss_scale".
+
     A step that was not done shows in its losses, see `was_skipped`: what was not finite is told as it is; where all
     losses are finite and only gradients are not, all are told as NaN.
     """
@@ -37,7 +40,11 @@ def guarded(train_step: Callable[..., Logs]) -> Callable[..., Logs]:
         # Where there are several devices, weights are written to from outside of them.
         tf.distribute.get_replica_context().merge_call(roll_back, args=(finite, before))
         told = finite | ~losses_finite
-        return {name: tf.where(told, value, tf.cast(math.nan, value.dtype)) for name, value in logs.items()}
+        first = next(iter(logs.values()))
+        logs = {name: tf.where(told, value, tf.cast(math.nan, value.dtype)) for name, value in logs.items()}
+        if getattr(model, "loss_scale", None) is not None:
+            logs["loss_scale"] = model.loss_scale.adapt(finite, ~finite & tf.math.is_finite(first))
+        return logs
 
     return whole_or_not
 

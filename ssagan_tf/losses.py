@@ -6,7 +6,7 @@ replicas: then what the replicas return adds up to the loss of the global batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -61,7 +61,12 @@ def matching_aware_gradient_penalty(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([images, sentence])
         logits = tf.reduce_sum(discriminator(images, sentence))
-    squares = sum(_sum_of_squares(gradient) for gradient in tape.gradient(logits, [images, sentence]))
+    return penalty_of_gradients(tape.gradient(logits, [images, sentence]), global_batch)
+
+
+def penalty_of_gradients(gradients: Sequence[tf.Tensor], global_batch: tf.Tensor | int | None = None) -> tf.Tensor:
+    """The penalty of the logits' gradients by picture (B, S, S, 3) and sentence (B, D), once they are known: scalar."""
+    squares = sum(_sum_of_squares(gradient) for gradient in gradients)
     return 2.0 * _mean(squares**3, global_batch)
 
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from ssagan_tf import SSAGAN, UserError, Vocabulary
-from ssagan_tf.losses import damsm_loss
+from ssagan_tf.losses import damsm_loss, hinge_discriminator_loss, matching_aware_gradient_penalty
 from ssagan_tf.networks import Discriminator, Generator, TextEncoder
 
 NAMES = {"discriminator_loss", "gradient_penalty", "generator_loss", "damsm_fake", "damsm_real"}
@@ -264,6 +264,35 @@ def test_another_source_of_sentences_takes_the_lstms_place(tiny_model, randomize
     assert changed(before, text_encoder) == (text_training != "frozen")
     one, other = model.generate(["a red bird", "yellow wings"])
     assert (one != other).any()
+
+
+def test_fused_the_discriminator_takes_one_step_by_hinge_loss_and_penalty_together(ready):
+    model, data = ready(fused=True), batch()
+    model.discriminator_optimizer = keras.optimizers.SGD(1.0)
+    variables = model.discriminator.trainable_variables
+    model.discriminator_optimizer.build(variables)
+    sentence = model.text_encoder(data["caption"])[1]
+    fake = model.generator(data["noise"], sentence, training=True)[0]
+    with tf.GradientTape() as tape:
+        real, drawn = (model.discriminator(images, sentence) for images in (data["image"], fake))
+        wrong = model.discriminator(data["image"][:-1], sentence[1:])
+        hinge = hinge_discriminator_loss(real, wrong, drawn)
+        penalty = matching_aware_gradient_penalty(model.discriminator, data["image"], sentence)
+        loss = hinge + penalty
+    expected = tape.gradient(loss, [variable.value for variable in variables])
+    before = weights(model.discriminator)
+    logs = model.train_step(data)
+    assert model.discriminator_optimizer.iterations.numpy() == 1
+    np.testing.assert_allclose(logs["discriminator_loss"], hinge, rtol=1e-5)
+    np.testing.assert_allclose(logs["gradient_penalty"], penalty, rtol=1e-4)
+    for old, new, gradient in zip(before, weights(model.discriminator), expected, strict=True):
+        np.testing.assert_allclose(new, old - gradient, rtol=1e-3, atol=1e-4 * np.abs(gradient).max())
+
+
+def test_fused_without_the_penalty_is_the_hinge_step_alone(ready):
+    one, other = ready(fused=True, penalised=False), ready(penalised=False)
+    logs, expected = one.train_step(batch()), other.train_step(batch())
+    assert {name: float(value) for name, value in logs.items()} == {name: float(v) for name, v in expected.items()}
 
 
 def test_without_the_penalty_the_discriminator_steps_once(ready):

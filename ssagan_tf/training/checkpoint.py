@@ -33,7 +33,7 @@ class Checkpoint:
 
 
 def variables(model: SSAGAN, average: keras.Model | None) -> dict[str, keras.Variable]:
-    """All that training changes, by name: networks, optimizers, the averaged generator and the
+    """All that training changes, by name: networks, optimizers, loss scale, the averaged generator and the
     chance of augmentation.
 
     Of what is random, dropout's state alone: noise, order of the data and all variation follow from seed and step.
@@ -42,6 +42,7 @@ def variables(model: SSAGAN, average: keras.Model | None) -> dict[str, keras.Var
         "generator_optimizer": model.generator_optimizer,
         "discriminator_optimizer": model.discriminator_optimizer,
         "encoder_optimizer": model.encoder_optimizer,
+        "loss_scale": model.loss_scale,
         "average": average,
         "augmentation": model.augmentation,
     }

@@ -40,15 +40,24 @@ class SkippedSteps:
         self._batch_of = batch_of
         self._in_a_row: list[int] = []
         self._last_finite: dict[str, float] = {}
+        self._scale = math.inf
 
     def finite(self, losses: dict[str, float]) -> None:
         """A step that was done."""
         self._in_a_row.clear()
         self._last_finite = losses
+        self._scale = losses.get("loss_scale", 1.0)
 
     def skipped(self, step: int, losses: dict[str, float]) -> None:
-        """A step that was not. Raises UserError if it is one too many."""
+        """A step that was not. Raises UserError if it is one too many.
+
+        Where it lowered the loss scale the scale was the fault, and it does not count.
+        """
         self.total += 1
+        before, self._scale = self._scale, losses.get("loss_scale", math.inf)
+        if self._scale < before:
+            logging.info("Step %d was skipped: a gradient overflowed. The loss scale is now %g.", step, self._scale)
+            return
         self._in_a_row.append(step)
         logging.warning("Step %d was skipped and changed nothing: %s.", step, _what(losses))
         if len(self._in_a_row) == MOST_IN_A_ROW:
@@ -78,7 +87,7 @@ class SkippedSteps:
 
 
 def _what(losses: dict[str, float]) -> str:
-    if all(math.isnan(value) for value in losses.values()):
+    if all(math.isnan(value) for name, value in losses.items() if name != "loss_scale"):
         return "a gradient or all losses not finite"
     return f"{', '.join(name for name, value in losses.items() if not math.isfinite(value))} not finite"
 

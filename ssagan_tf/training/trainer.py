@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from ssagan_tf import saving
+from ssagan_tf import hardware, saving
 from ssagan_tf.augmentation import Augmentation
 from ssagan_tf.config import Config, preset
 from ssagan_tf.data import open_source
@@ -161,6 +161,7 @@ def train(run: Run, config: Config) -> Outcome:
     data = open_data(config, run)
     if config.train.score_every:
         check_scorable(data, config.train.score_extractor)
+    hardware.warn_if_slow(config.train.precision)
     keras.utils.set_random_seed(config.train.seed % 2**32)
     vocabulary = run.vocabulary() if run.begun() else vocabulary_for(data, config)
     strategy = devices()
@@ -173,7 +174,14 @@ def train(run: Run, config: Config) -> Outcome:
         augmentation = None
         if config.train.augment != "none":
             augmentation = Augmentation(config.train.augment == "adaptive", config.train.augment_pictures)
-        model = SSAGAN.from_model_config(config.model, vocabulary, augmentation=augmentation, seed=config.train.seed)
+        model = SSAGAN.from_model_config(
+            config.model,
+            vocabulary,
+            precision=config.train.precision,
+            fused=config.train.fused,
+            augmentation=augmentation,
+            seed=config.train.seed,
+        )
         freeze(model, config.train.frozen_blocks, config.model.grown_from)
         rates = (config.train.generator_rate, config.train.discriminator_rate, config.train.encoder_rate)
         model.compile(*map(adam, rates))
