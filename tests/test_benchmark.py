@@ -1,0 +1,147 @@
+"""The benchmark: operation counts are those of the graph, and the literal variant computes what ours does."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssagan_tf import SSAGAN
+from ssagan_tf.benchmark import machine, operations
+from ssagan_tf.benchmark.literal import LiteralDiscriminator, LiteralGenerator, LiteralSSAGAN
+from ssagan_tf.networks import Discriminator, Generator
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+class Lookup(keras.Model):
+    """Sentences without any multiplication, so that none of the text's is counted."""
+
+    def __init__(self):
+        super().__init__(name="lookup")
+        self.vocabulary_size, self.sentence_dim = 7, 6
+        self.vectors = keras.layers.Embedding(7, 6)
+        self(np.zeros((1, 1), "int64"))
+
+    def call(self, ids, training=False):
+        return None, tf.reduce_sum(self.vectors(ids), 1)
+
+
+def batch(count: int, size: int) -> dict[str, tf.Tensor]:
+    random = np.random.default_rng(0)
+    return {
+        "image": tf.constant(random.uniform(-1, 1, (count, size, size, 3)), tf.float32),
+        "caption": tf.constant(random.integers(1, 7, (count, 3))),
+        "class_id": tf.range(count),
+        "noise": tf.constant(random.normal(size=(count, 5)), tf.float32),
+    }
+
+
+def build(generator, discriminator, model, size: int, **options):
+    made = model(generator(3, size, 5, 6, 4), discriminator(3, size, 6), Lookup(), **options)
+    made.compile()
+    return made
+
+
+def count_of_graph(graph: tf.Graph) -> int:
+    """Operations of the convolutions and products that anything depends on."""
+    todo, seen, total = [*graph.outputs, *graph.control_outputs], set(), 0
+    todo = [getattr(each, "op", each) for each in todo]
+    while todo:
+        op = todo.pop()
+        if op in seen:
+            continue
+        seen.add(op)
+        todo += [each.op for each in op.inputs] + list(op.control_inputs)
+        if op.type == "Conv2D":
+            kernel, large = op.inputs[1].shape, op.outputs[0].shape
+        elif op.type == "Conv2DBackpropInput":
+            kernel, large = op.inputs[1].shape, op.inputs[2].shape
+        elif op.type == "Conv2DBackpropFilter":
+            kernel, large = op.outputs[0].shape, op.inputs[2].shape
+        elif op.type == "MatMul":
+            inner = op.inputs[0].shape[0 if op.get_attr("transpose_a") else 1]
+            total += 2 * int(np.prod(op.outputs[0].shape)) * inner
+            continue
+        else:
+            assert "MatMul" not in op.type and "Conv" not in op.type, op.type
+            continue
+        total += 2 * int(np.prod(kernel[:3])) * int(np.prod(large))
+    return total
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_counted_operations_of_an_iteration_are_those_of_its_graph(fused):
+    model = build(Generator, Discriminator, SSAGAN, 32, fused=fused)
+    graph = tf.function(model.train_step).get_concrete_function(batch(3, 32)).graph
+    counted = operations.iteration_count(model.generator, model.discriminator, 3, fused)
+    assert counted == count_of_graph(graph)
+
+
+def test_the_counted_operations_of_a_picture_are_those_of_its_graph():
+    generator = Generator(3, 32, 5, 6, 4)
+    signature = [tf.TensorSpec([1, size]) for size in (5, 6)]
+    graph = tf.function(generator).get_concrete_function(*signature).graph
+    assert operations.generator_count(generator).forward == count_of_graph(graph)
+
+
+def test_a_published_picture_takes_63_billion_operations_and_the_network_has_the_published_size():
+    generator = Generator(64)
+    assert (
+        generator.count_params() - sum(int(np.prod(v.shape)) for v in generator.non_trainable_variables) == 29_494_273
+    )
+    assert 60e9 < operations.generator_count(generator).forward < 66e9
+
+
+def test_the_literal_variant_trains_as_ours_does(randomize):
+    ours = build(Generator, Discriminator, SSAGAN, 16)
+    literal = build(LiteralGenerator, LiteralDiscriminator, LiteralSSAGAN, 16)
+    for part in ("generator", "discriminator", "text_encoder"):
+        randomize(getattr(ours, part))
+        getattr(literal, part).set_weights(getattr(ours, part).get_weights())
+    for model in (ours, literal):
+        for name in ("optimizer", "discriminator_optimizer"):
+            setattr(model, name, keras.optimizers.SGD(1e-3))
+        model.generator_optimizer.build(model.generator.trainable_variables)
+        model.discriminator_optimizer.build(model.discriminator.trainable_variables)
+    for _ in range(2):
+        told, expected = ours.train_step(batch(3, 16)), literal.train_step(batch(3, 16))
+        for name, value in expected.items():
+            np.testing.assert_allclose(told[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+    for part in ("generator", "discriminator"):
+        for one, other in zip(getattr(ours, part).get_weights(), getattr(literal, part).get_weights(), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_the_peak_of_memory_is_that_of_what_was_done_since():
+    before = machine.forget_peak()
+    if before is None:
+        pytest.skip("no /proc here that tells")
+    held = np.ones(50_000_000, "float32")
+    assert 150e6 < machine.peak_memory() - before < 300e6
+    del held
+    assert machine.forget_peak() < machine.peak_memory() + 50e6
+
+
+def test_sides_are_timed_in_turn_without_the_warm_up():
+    called = []
+    seconds = machine.in_turn({"a": lambda: called.append("a"), "b": lambda: called.append("b")}, 3, warm_up=1)
+    assert called == ["a", "b"] * 4
+    assert [len(each) for each in seconds.values()] == [3, 3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["train", "sample", "text", "data", "first_picture"])
+def test_the_script_reports_in_json(mode, tmp_path):
+    command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), f"--mode={mode}", "--json", "--repeats=1"]
+    command += ["--nf=2", "--batch=2", "--image_size=16"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["mode"] == mode
+    for side in report["sides"].values():
+        assert 0 < side["seconds"]["least"] <= side["seconds"]["median"] <= side["seconds"]["most"]
