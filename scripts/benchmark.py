@@ -1,0 +1,80 @@
+"""Measures speed and memory on this machine.
+
+    python scripts/benchmark.py --mode=train --nf=32 --batch=4                       # an iteration at 256 pixels
+    python scripts/benchmark.py --mode=train --nf=32 --batch=4 --variant=both        # against a plain program, in turn
+    python scripts/benchmark.py --mode=sample --nf=64 --batch=8 --engine=xla
+    python scripts/benchmark.py --mode=text --batch=24
+    python scripts/benchmark.py --mode=data --batch=24
+    python scripts/benchmark.py --mode=first_picture
+
+Time is the median of several calls after two that do not count, with the range. Operations are counted from the layers'
+sizes; their share is of the rate at which the machine multiplies large matrices, measured between the calls.
+"""
+
+import json
+
+from absl import app, flags
+
+from ssagan_tf import cli
+from ssagan_tf.config import PRECISIONS
+
+_MODE = flags.DEFINE_enum(
+    "mode", None, ["train", "sample", "data", "text", "first_picture"], "What to measure.", required=True
+)
+_NF = flags.DEFINE_integer("nf", 32, "Base width of both networks.", lower_bound=1)
+_BATCH = flags.DEFINE_integer("batch", 4, "Pictures at once.", lower_bound=1)
+_IMAGE_SIZE = flags.DEFINE_integer("image_size", 256, "Height and width.", lower_bound=8)
+_PRECISION = flags.DEFINE_enum("precision", "float32", PRECISIONS, "Of both networks' features.")
+_FUSED = flags.DEFINE_bool("fused", False, "One update of the discriminator instead of the published two.")
+_VARIANT = flags.DEFINE_enum(
+    "variant", "ours", ["ours", "literal", "both"], "literal: the published order with plain layers; both: in turn."
+)
+_ENGINE = flags.DEFINE_enum(
+    "engine", "tensorflow", ["tensorflow", "folded", "xla", "litert", "openvino"], "What draws."
+)
+_REPEATS = flags.DEFINE_integer("repeats", 5, "Calls that count.", lower_bound=1)
+_JSON = flags.DEFINE_bool("json", False, "All figures as JSON.")
+
+
+def main(_) -> None:
+    if _ENGINE.value != "tensorflow" and (_MODE.value != "sample" or _PRECISION.value != "float32"):
+        raise app.UsageError("--engine is for --mode=sample in float32.")
+    cli.start_tensorflow()
+    from ssagan_tf.benchmark import modes
+
+    settings = modes.Settings(
+        mode=_MODE.value,
+        nf=_NF.value,
+        batch=_BATCH.value,
+        image_size=_IMAGE_SIZE.value,
+        precision=_PRECISION.value,
+        fused=_FUSED.value,
+        variant=_VARIANT.value,
+        engine=_ENGINE.value,
+        repeats=_REPEATS.value,
+    )
+    report = modes.measure(settings)
+    cli.say(json.dumps(report, indent=2) if _JSON.value else _words(report))
+
+
+def _words(report: dict) -> str:
+    lines = []
+    for name, side in report["sides"].items():
+        times = side["seconds"]
+        line = f"{name}: {times['median']:.3f} s ({times['least']:.3f} to {times['most']:.3f}), "
+        line += f"{side['pictures_per_second']:.2f} pictures a second"
+        if "share" in side:
+            line += f", {side['operations'] / 1e9:,.0f} GFLOP, {side['share']:.2f} of the rate of matrix products"
+        lines.append(line)
+    if "matmul_rate" in report:
+        lines.append(f"matrix products: {report['matmul_rate'] / 1e9:,.0f} GFLOP/s")
+    if "gain" in report:
+        gain = report["gain"]
+        lines.append(f"literal / ours: {gain['median']:.2f} ({gain['least']:.2f} to {gain['most']:.2f})")
+    if "peak_memory" in report:
+        lines.append(f"peak memory of the process: {report['peak_memory'] / 2**20:,.0f} MB")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,79 @@
+"""The generator in each engine that draws on a CPU."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from ssagan_tf.errors import UserError
+from ssagan_tf.export.graph import ImageGraph
+from ssagan_tf.networks import Generator
+
+ENGINES = ("tensorflow", "folded", "xla", "litert", "openvino")
+Draw = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def drawer(engine: str, generator: Generator, batch: int, threads: int | None = None) -> Draw:
+    """A function that draws: noise (B, noise_dim), sentence (B, sentence_dim) -> image (B, S, S, 3).
+
+    Args:
+        engine: one of `ENGINES`. "tensorflow" runs the network as it is; "folded" its graph for servers, "xla" that
+            compiled. "litert" needs ai-edge-litert, "openvino" the package of that name.
+        generator: its weights.
+        batch: pictures at once.
+        threads: of LiteRT; TensorFlow and OpenVINO take all cores.
+
+    Raises:
+        UserError: the engine's package is not there.
+    """
+    if engine in ("tensorflow", "folded", "xla"):
+        network = generator if engine == "tensorflow" else ImageGraph(generator)
+        function = tf.function(lambda *given: network(*given)[0], jit_compile=engine == "xla")
+        return lambda noise, sentence: function(tf.constant(noise), tf.constant(sentence)).numpy()
+    try:
+        return {"litert": _litert, "openvino": _openvino}[engine](generator, batch, threads)
+    except ImportError as error:
+        raise UserError(
+            f"The engine is not installed. Received: {engine}: {error}. Install {error.name.partition('.')[0]}."
+        ) from error
+
+
+class _Image(tf.Module):
+    def __init__(self, generator: Generator, batch: int):
+        super().__init__()
+        self.graph = ImageGraph(generator)
+        sizes = generator.noise_dim, generator.sentence_dim
+        self.draw = tf.function(self.image, [tf.TensorSpec([batch, size]) for size in sizes])
+
+    def image(self, noise, sentence):
+        return {"image": self.graph(noise, sentence)[0]}
+
+
+def _saved(generator: Generator, batch: int, folder: str) -> None:
+    module = _Image(generator, batch)
+    tf.saved_model.save(module, folder, signatures={"image": module.draw})
+
+
+def _litert(generator: Generator, batch: int, threads: int | None) -> Draw:
+    from ai_edge_litert.interpreter import Interpreter
+
+    with tempfile.TemporaryDirectory() as folder:
+        _saved(generator, batch, folder)
+        content = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["image"]).convert()
+    run = Interpreter(model_content=content, num_threads=threads).get_signature_runner("image")
+    return lambda noise, sentence: run(noise=noise, sentence=sentence)["image"]
+
+
+def _openvino(generator: Generator, batch: int, threads: int | None) -> Draw:
+    import openvino
+
+    with tempfile.TemporaryDirectory() as folder:
+        _saved(generator, batch, folder)
+        converted = openvino.convert_model(folder)
+    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(converted, "CPU", hints)
+    order = {name: port for port in compiled.inputs for name in ("noise", "sentence") if name in port.get_any_name()}
+    return lambda noise, sentence: compiled({order["noise"]: noise, order["sentence"]: sentence})[0]

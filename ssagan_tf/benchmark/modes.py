@@ -1,0 +1,244 @@
+"""What is measured: a training iteration, drawing, the text's part, reading of data, and the first picture of a cold
+process. Each mode returns its sides by name, as functions to be timed, with their operation counts."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from ssagan_tf import SSAGAN, files, losses, on_device
+from ssagan_tf.benchmark import engines, machine, operations
+from ssagan_tf.benchmark.literal import LiteralDiscriminator, LiteralGenerator, LiteralSSAGAN
+from ssagan_tf.config import Config
+from ssagan_tf.networks import Discriminator, Generator, TextEncoder
+from ssagan_tf.noise import normals
+
+_WORDS, _CAPTION = 5450, 18
+_REGIONS = 17  # of Inception, a side
+VARIANTS = ("ours", "literal", "both")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Sizes, as the flags of `scripts/benchmark.py`."""
+
+    mode: str
+    nf: int = 32
+    batch: int = 4
+    image_size: int = 256
+    precision: str = "float32"
+    fused: bool = False
+    variant: str = "ours"
+    engine: str = "tensorflow"
+    repeats: int = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """Something to be timed.
+
+    Attributes:
+        call: does it and waits for the result.
+        operations: floating-point operations of a call; 0: not counted.
+        pictures: of a call.
+    """
+
+    call: Callable[[], object]
+    operations: int
+    pictures: int
+
+
+def _sentences(count: int) -> np.ndarray:
+    return normals(range(1000, 1000 + count), 256)
+
+
+def _batch(settings: Settings) -> dict[str, tf.Tensor]:
+    random, shape = np.random.default_rng(0), (settings.batch, settings.image_size, settings.image_size, 3)
+    return {
+        "image": tf.constant(random.uniform(-1, 1, shape), tf.float32),
+        "caption": tf.constant(random.integers(1, _WORDS, (settings.batch, _CAPTION))),
+        "class_id": tf.range(settings.batch),
+        "noise": tf.constant(normals(range(settings.batch), 100)),
+    }
+
+
+def _model(settings: Settings, literal: bool) -> SSAGAN:
+    sizes = {"base_filters": settings.nf, "image_size": settings.image_size}
+    text_encoder = TextEncoder(_WORDS)
+    if literal:
+        made = LiteralSSAGAN(LiteralGenerator(**sizes), LiteralDiscriminator(**sizes), text_encoder)
+    else:
+        sizes["dtype"] = settings.precision
+        made = SSAGAN(Generator(**sizes), Discriminator(**sizes), text_encoder, fused=settings.fused)
+    made.compile()
+    for block in [*made.generator.blocks, *made.discriminator.blocks]:
+        block.gate.assign(0.5)  # at 0 the residual branches would have gradients of zero
+    return made
+
+
+def _wanted(settings: Settings) -> Iterator[tuple[str, bool]]:
+    for name in VARIANTS[:2]:
+        if settings.variant in (name, "both"):
+            yield name, name == "literal"
+
+
+def train(settings: Settings) -> dict[str, Side]:
+    """The training iteration, with frozen encoders and without DAMSM."""
+    given, sides = _batch(settings), {}
+    for name, literal in _wanted(settings):
+        model = _model(settings, literal)
+        step = tf.function(model.train_step)
+        count = operations.iteration_count(
+            model.generator, model.discriminator, settings.batch, settings.fused and not literal
+        )
+
+        def call(step=step):
+            return {name: float(value) for name, value in step(given).items()}
+
+        sides[name] = Side(call, count, settings.batch)
+    return sides
+
+
+def sample(settings: Settings) -> dict[str, Side]:
+    """Pictures from noise and sentences."""
+    sizes, given = (
+        {"base_filters": settings.nf, "image_size": settings.image_size},
+        (
+            normals(range(settings.batch), 100),
+            _sentences(settings.batch),
+        ),
+    )
+    sides = {}
+    for name, literal in _wanted(settings):
+        generator = LiteralGenerator(**sizes) if literal else Generator(**sizes, dtype=settings.precision)
+        draw = engines.drawer("tensorflow" if literal else settings.engine, generator, settings.batch)
+        count = settings.batch * operations.generator_count(generator).forward
+        sides[name] = Side(lambda draw=draw: draw(*given), count, settings.batch)
+    return sides
+
+
+def text(settings: Settings) -> dict[str, Side]:
+    """What the text costs in joint training: the encoder and DAMSM's losses, there and back."""
+    encoder, given, random = TextEncoder(_WORDS), _batch(settings), np.random.default_rng(1)
+    regions = tf.constant(random.normal(size=(settings.batch, _REGIONS, _REGIONS, 256)), tf.float32)
+    code = tf.constant(random.normal(size=(settings.batch, 256)), tf.float32)
+    lengths, class_ids = tf.fill([settings.batch], _CAPTION), given["class_id"]
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            tape.watch([regions, code])
+            words, sentence = encoder(given["caption"], training=True)
+            loss = losses.damsm_loss(regions, code, words, sentence, lengths, class_ids)
+        by_weights = tape.gradient(loss, [*encoder.trainable_variables, regions, code])
+        return tf.add_n([tf.reduce_sum(tf.convert_to_tensor(each)) for each in by_weights])
+
+    @tf.function
+    def on_fakes():
+        words, sentence = (tf.zeros([settings.batch, *shape]) + 0.1 for shape in ((_CAPTION, 256), (256,)))
+        with tf.GradientTape() as tape:
+            tape.watch([regions, code])
+            loss = losses.damsm_loss(regions, code, words, sentence, lengths, class_ids)
+        return tf.add_n([tf.reduce_sum(each) for each in tape.gradient(loss, [regions, code])])
+
+    # Real pictures teach the encoder, generated ones the generator: two losses an iteration.
+    return {"text": Side(lambda: (step().numpy(), on_fakes().numpy()), 0, settings.batch)}
+
+
+def data(settings: Settings) -> dict[str, Side]:
+    """Batches from prepared photographs, and what decoding their pictures alone takes."""
+    from ssagan_tf.data import open_source
+    from ssagan_tf.data.pipeline import training_batches, vocabulary_of
+    from ssagan_tf.data.records import prepare
+    from ssagan_tf.text.captions import CaptionEncoder
+
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="ssagan-benchmark-"))
+    raw, prepared = folder / "raw", folder / "prepared"
+    _photographs(raw, settings.image_size)
+    source = open_source("folder", str(raw), settings.image_size)
+    records = prepare(source, prepared, settings.image_size)[0]
+    config = Config().override(dataset="folder", image_size=settings.image_size, batch_size=settings.batch)
+    encoder = CaptionEncoder(vocabulary_of(records), 18)
+    batches = iter(training_batches(records, encoder, config))
+    pictures = [path.read_bytes() for path in sorted(raw.glob("*.jpg"))]
+    encoded = tf.data.Dataset.from_tensor_slices(pictures).repeat()
+    decoded_pictures = iter(encoded.map(tf.io.decode_jpeg, num_parallel_calls=tf.data.AUTOTUNE))
+
+    def decoded():
+        for _ in range(16 * settings.batch):
+            next(decoded_pictures)
+
+    def batched():
+        for _ in range(16):
+            next(batches)
+
+    return {"batches": Side(batched, 0, 16 * settings.batch), "jpeg": Side(decoded, 0, 16 * settings.batch)}
+
+
+def _photographs(folder: pathlib.Path, size: int) -> None:
+    """Sixty-four JPEGs as large as the pictures of CUB, half a megapixel or less, smooth as photographs are."""
+    folder.mkdir()
+    random, rows = np.random.default_rng(0), []
+    for number in range(64):
+        small = random.integers(0, 256, (24, 32, 3), np.uint8)
+        picture = Image.fromarray(small).resize((max(500, size), max(375, size)), Image.Resampling.BICUBIC)
+        noisy = np.asarray(picture, np.int16) + random.integers(-8, 9, (picture.height, picture.width, 3))
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"{number:02}.jpg", quality=90)
+        rows.append(f'{{"file_name": "{number:02}.jpg", "captions": ["picture number {number}"]}}\n')
+    (folder / "metadata.jsonl").write_text("".join(rows))
+
+
+_COLD = {
+    "tensorflow": "from ssagan_tf.training.run import load_model\n"
+    "load_model({model!r}).generate('a bird with a red crown', seed=1)",
+    "tflite": "from ssagan_tf.on_device import Sampler\nSampler({tflite!r}).generate('a bird with a red crown', 1)",
+}
+
+
+def first_picture(settings: Settings) -> dict[str, Side]:
+    """From a cold process to the first picture of the bundled model."""
+    model = files.BUNDLED_MODEL
+    tflite = next(model.glob(f"*/tflite/{on_device.VARIANTS[0]}.tflite"))
+
+    def cold(code: str):
+        command = [sys.executable, "-c", code.format(model=str(model), tflite=str(tflite))]
+        return lambda: subprocess.run(command, check=True, capture_output=True)
+
+    return {name: Side(cold(code), 0, 1) for name, code in _COLD.items()}
+
+
+MODES = {"train": train, "sample": sample, "data": data, "text": text, "first_picture": first_picture}
+
+
+def measure(settings: Settings) -> dict:
+    """All figures of a run: seconds, pictures a second, memory, operations and their share of the machine's rate."""
+    before = machine.forget_peak()
+    sides = MODES[settings.mode](settings)
+    product = {"matmul": machine.matmul()} if any(side.operations for side in sides.values()) else {}
+    timed = {name: side.call for name, side in sides.items()} | product
+    seconds = machine.in_turn(timed, settings.repeats, warm_up=0 if settings.mode == "first_picture" else 2)
+    report = {**dataclasses.asdict(settings), "sides": {}}
+    rate = None
+    if product:
+        rate = machine.MATMUL_COUNT / machine.summary(seconds["matmul"])["median"]
+        report["matmul_rate"] = rate
+    for name, side in sides.items():
+        times = machine.summary(seconds[name])
+        figures = {"seconds": times, "pictures_per_second": side.pictures / times["median"]}
+        if side.operations:
+            figures |= {"operations": side.operations, "share": side.operations / times["median"] / rate}
+        report["sides"][name] = figures
+    if {"ours", "literal"} <= set(sides):
+        pairs = zip(seconds["literal"], seconds["ours"], strict=True)
+        report["gain"] = machine.summary([literal / ours for literal, ours in pairs])
+    elif len(sides) == 1 and before is not None:
+        report["peak_memory"] = machine.peak_memory()
+    return report
