@@ -109,7 +109,7 @@ class SSAGAN(PresetModel):
         self.fused = fused
         self.augmentation = augmentation
         self.seed = seed
-        self.loss_scale = None
+        self.loss_scale: LossScale | None = None
         self._check_parts()
         self.built = True
 
@@ -153,7 +153,7 @@ class SSAGAN(PresetModel):
             kwargs: go to the constructor.
         """
         sizes = {"image_size": config.image_size, "sentence_dim": config.sentence_dim}
-        nets = {"base_filters": config.base_filters, "grown_from": config.grown_from, **sizes, "dtype": precision}
+        nets: dict = {"base_filters": config.base_filters, "grown_from": config.grown_from, "dtype": precision, **sizes}
         generator = Generator(
             **nets,
             noise_dim=config.noise_dim,
@@ -294,7 +294,8 @@ class SSAGAN(PresetModel):
                 total = tf.reduce_sum(real)
             if fused:
                 penalty = losses.penalty_of_gradients(given_tape.gradient(total, [image, sentence]), count)
-            hinge = losses.hinge_discriminator_loss(real, *self._not_real(features, fake, sentence), count)
+            mismatched, drawn = self._not_real(features, fake, sentence)
+            hinge = losses.hinge_discriminator_loss(real, mismatched, drawn, count)
             loss = self._scaled(hinge + penalty)
         if self.augmentation is not None:
             self.augmentation.learn(real)

@@ -51,10 +51,10 @@ class LiteralDiscriminator(Discriminator):
 class LiteralSSAGAN(SSAGAN):
     """Trains with frozen encoders and without DAMSM; Keras's Adam."""
 
-    def compile(self, **kwargs):
+    def compile(self, **optimizers):  # type: ignore[override]
         rates = {"generator_optimizer": 1e-4, "discriminator_optimizer": 4e-4, "encoder_optimizer": 4e-5}
         adams = {name: keras.optimizers.Adam(rate, 0.0, 0.9, 1e-8) for name, rate in rates.items()}
-        super().compile(**adams, **kwargs)
+        super().compile(**{**adams, **optimizers})
 
     def train_step(self, batch):
         image = batch["image"]

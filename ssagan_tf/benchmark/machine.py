@@ -21,7 +21,7 @@ def in_turn(sides: Mapping[str, Callable[[], object]], repeats: int, warm_up: in
         repeats: calls of each that count.
         warm_up: calls of each before, that do not.
     """
-    seconds = {name: [] for name in sides}
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(warm_up + repeats):
         for name, call in sides.items():
             began = time.perf_counter()

@@ -4,6 +4,7 @@ process. Each mode returns its sides by name, as functions to be timed, with the
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 import subprocess
 import sys
@@ -71,8 +72,9 @@ def _batch(settings: Settings) -> dict[str, tf.Tensor]:
 
 
 def _model(settings: Settings, literal: bool) -> SSAGAN:
-    sizes = {"base_filters": settings.nf, "image_size": settings.image_size}
+    sizes: dict = {"base_filters": settings.nf, "image_size": settings.image_size}
     text_encoder = TextEncoder(_WORDS)
+    made: SSAGAN
     if literal:
         made = LiteralSSAGAN(LiteralGenerator(**sizes), LiteralDiscriminator(**sizes), text_encoder)
     else:
@@ -109,19 +111,14 @@ def train(settings: Settings) -> dict[str, Side]:
 
 def sample(settings: Settings) -> dict[str, Side]:
     """Pictures from noise and sentences."""
-    sizes, given = (
-        {"base_filters": settings.nf, "image_size": settings.image_size},
-        (
-            normals(range(settings.batch), 100),
-            _sentences(settings.batch),
-        ),
-    )
+    sizes: dict = {"base_filters": settings.nf, "image_size": settings.image_size}
+    noise, sentence = normals(range(settings.batch), 100), _sentences(settings.batch)
     sides = {}
     for name, literal in _wanted(settings):
         generator = LiteralGenerator(**sizes) if literal else Generator(**sizes, dtype=settings.precision)
         draw = engines.drawer("tensorflow" if literal else settings.engine, generator, settings.batch)
         count = settings.batch * operations.generator_count(generator).forward
-        sides[name] = Side(lambda draw=draw: draw(*given), count, settings.batch)
+        sides[name] = Side(functools.partial(draw, noise, sentence), count, settings.batch)
     return sides
 
 
