@@ -68,6 +68,7 @@ class PageServer(http.server.ThreadingHTTPServer):
         settings = json.dumps({"backend": "server", "model": model}).encode()
         self.files = {**page_files(), SETTINGS_FILE: settings, VOCABULARY_FILE: vocabulary}
         self.forwarded = threading.Semaphore(_FORWARDED)
+        self.crowded = False
         self._connections = threading.Semaphore(_CONNECTIONS)
         try:
             super().__init__((host, port), _Handler)
@@ -80,7 +81,11 @@ class PageServer(http.server.ThreadingHTTPServer):
         return "http://{}:{}/".format(*self.server_address[:2])
 
     def process_request(self, request: typing.Any, client_address: typing.Any) -> None:
-        self._connections.acquire()  # meanwhile others wait in the system's queue
+        # Meanwhile others wait in the system's queue, and who is connected is answered once more and sent away: else a
+        # few that keep on asking would keep all others out.
+        self.crowded = not self._connections.acquire(blocking=False)
+        if self.crowded:
+            self._connections.acquire()
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: typing.Any, client_address: typing.Any) -> None:
@@ -164,7 +169,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         if response.length is None:
             self.close_connection = True  # the end of the connection is the end of the answer
-            self.send_header("Connection", "close")
         else:
             self.send_header("Content-Length", str(response.length))
         self._end_headers()
@@ -178,12 +182,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8" if kind.startswith("text/") else kind)
         self.send_header("Content-Length", str(len(content)))
-        if self.close_connection:
-            self.send_header("Connection", "close")
         self._end_headers()
         self.wfile.write(content)
 
     def _end_headers(self) -> None:
+        if self.close_connection or self.server.crowded:
+            self.send_header("Connection", "close")  # which also ends it
         for name, value in _HEADERS.items():
             self.send_header(name, value)
         self.end_headers()

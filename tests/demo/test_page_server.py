@@ -207,3 +207,24 @@ def test_addresses_and_folders_that_are_none_are_told(tmp_path, page):
         read_vocabulary(tmp_path)
     with pytest.raises(UserError, match="Could not listen. Received: 127.0.0.1:"):
         PageServer("birds", b"", page.server_address[1])
+
+
+def test_who_keeps_on_asking_keeps_nobody_out(page, monkeypatch):
+    monkeypatch.setattr(page, "_connections", threading.Semaphore(2))
+    ends = time.monotonic() + 30
+    answered = [0] * 6
+
+    def keep_asking(number):
+        connection = http.client.HTTPConnection(*page.server_address, timeout=60)
+        while time.monotonic() < ends and min(answered) < 3:
+            connection.request("GET", "/settings.json")
+            connection.getresponse().read()
+            answered[number] += 1
+        connection.close()
+
+    callers = [threading.Thread(target=keep_asking, args=(number,)) for number in range(len(answered))]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert min(answered) >= 3

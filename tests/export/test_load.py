@@ -19,14 +19,26 @@ MOST_GROWTH = 300 * 2**20  # bytes; 200 threads and what they hold
 WORDS = ["a red bird", "yellow wings", "a bird with red wings", "red"]
 
 
-@pytest.fixture
-def server(exported):
-    """(address, process) of a server of its own."""
-    code = (
-        "import sys; from ssagan_tf.export.server import serve\n"
-        "server = serve(sys.argv[1], port=0); print(server.server_address[1], flush=True); server.serve_forever()"
-    )
-    command = [sys.executable, "-c", code, str(exported.parent)]
+SERVE = """
+import pathlib, sys, threading
+from ssagan_tf.demo.server import PageServer, read_vocabulary
+from ssagan_tf.export.server import serve
+folder = pathlib.Path(sys.argv[1])
+server = serve(folder, port=0)
+if sys.argv[2] == "page":
+    page = PageServer(folder.name, read_vocabulary(folder))
+    page.endpoint = "http://127.0.0.1:%d" % server.server_address[1]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = page
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.fixture(params=["model", "page"])
+def server(exported, request):
+    """(address, process) of a server of its own, the model's or the page's before it."""
+    command = [sys.executable, "-c", SERVE, str(exported.parent), request.param]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         yield f"http://127.0.0.1:{int(process.stdout.readline())}", process.pid
