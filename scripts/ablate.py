@@ -48,7 +48,9 @@ def main(_) -> None:
     try:
         seeds = [int(seed) for seed in _SEEDS.value]
     except ValueError as error:
-        raise app.UsageError(f"--seeds are whole numbers. Received: {','.join(_SEEDS.value)}.") from error
+        raise app.UsageError(
+            f"--seeds are whole numbers. Received: {','.join(_SEEDS.value)}. Use --seeds=0,1,2."
+        ) from error
     cli.start_tensorflow()
     from ssagan_tf import ablation
     from ssagan_tf.training import damsm_run

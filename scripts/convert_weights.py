@@ -64,10 +64,16 @@ def _check_flags(checkpoints: dict[str, str]) -> None:
     needed = ("model",) if back else _NEEDED if encoders else ("generator", *_NEEDED)
     missing = [name for name in needed if name not in given]
     if missing:
-        raise app.UsageError(f"Missing: {' and '.join(f'--{name}' for name in missing)}.")
+        shown = ", ".join(f"--{name}" for name in sorted(given)) or "none"
+        raise app.UsageError(
+            f"Missing: {' and '.join(f'--{name}' for name in missing)}. Received: {shown}. Give what is missing, too."
+        )
     wrong = sorted(given - {"model"} if back else given & {"model"})
     if wrong:
-        raise app.UsageError(f"--{wrong[0]} does not go {'with' if back else 'without'} --to_published.")
+        raise app.UsageError(
+            f"--{wrong[0]} does not go {'with' if back else 'without'} --to_published. Received: --{wrong[0]}. "
+            "Leave it out: either direction has flags of its own."
+        )
 
 
 if __name__ == "__main__":

@@ -49,7 +49,10 @@ def main(_) -> None:
         _compare()
         return
     if _MODEL.value is None or _OUT.value is None:
-        raise app.UsageError("--model and --out are needed. Give both, or --compare=A/report.json,B/report.json.")
+        raise app.UsageError(
+            "A model and a folder are needed. Received: no --model or no --out. Give both, or "
+            "--compare=A/report.json,B/report.json."
+        )
     cli.start_tensorflow()
     from ssagan_tf.evaluation import report
     from ssagan_tf.training.run import load_model
@@ -76,7 +79,9 @@ def main(_) -> None:
 
 def _compare() -> None:
     if len(_COMPARE.value) < 2:
-        raise app.UsageError("--compare needs two reports at least. Give --compare=A/report.json,B/report.json.")
+        raise app.UsageError(
+            "Two reports at least are compared. Received: one. Give --compare=A/report.json,B/report.json."
+        )
     cli.start_tensorflow()
     from ssagan_tf.evaluation import report
 

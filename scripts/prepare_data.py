@@ -37,12 +37,16 @@ def main(_) -> int:
 
 def _open():
     if not _DATASET.value:
-        raise app.UsageError(f"Give the kind of data set as --dataset, one of {', '.join(DATASETS)}.")
+        raise app.UsageError(
+            f"There is no kind of data set. Received: no --dataset. Give one of {', '.join(DATASETS)}."
+        )
     if _DATASET.value == "synthbirds":
         count = {"train": _COUNT.value, "test": max(1, _COUNT.value // 10)}
         return open_source("synthbirds", None, _IMAGE_SIZE.value, seed=_SEED.value, count=count)
     if not _SOURCE.value:
-        raise app.UsageError(f"Give the folder of {_DATASET.value} as --source=FOLDER.")
+        raise app.UsageError(
+            f"There is nothing to read. Received: no --source. Give the folder of {_DATASET.value} as --source=FOLDER."
+        )
     missing = _CHECK.value or _SKIP_BROKEN.value
     return open_source(_DATASET.value, _SOURCE.value, _IMAGE_SIZE.value, allow_missing=missing)
 
@@ -58,7 +62,10 @@ def _check() -> int:
 
 def _prepare() -> int:
     if not _OUT.value:
-        raise app.UsageError("Give a new folder to write to as --out=FOLDER, or --check to write nothing.")
+        raise app.UsageError(
+            "There is nowhere to write. Received: no --out. Give a new folder as --out=FOLDER, or --check to write "
+            "nothing."
+        )
     source = _open()
     cli.start_tensorflow()
     prepared, written = records.prepare(source, _OUT.value, _IMAGE_SIZE.value, _SKIP_BROKEN.value, progress=True)

@@ -76,9 +76,12 @@ def _captions() -> list[str]:
 
 def _refuse_flags_without_effect() -> None:
     if _INTERPOLATE.value and _MASKS.value:
-        raise app.UsageError("--masks has no effect with --interpolate. Leave one of them out.")
+        raise app.UsageError("--masks has no effect with --interpolate. Received: both. Leave one of them out.")
     if _TO_SEED.value is not None and not _INTERPOLATE.value:
-        raise app.UsageError("--to_seed is the end of an interpolation. Add --interpolate, or leave it out.")
+        raise app.UsageError(
+            f"--to_seed is the end of an interpolation. Received: --to_seed={_TO_SEED.value} alone. "
+            "Add --interpolate, or leave it out."
+        )
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def _flags() -> argparse.Namespace:
 
 def _png(name: str) -> str:
     if not name.lower().endswith(".png"):
-        raise argparse.ArgumentTypeError(f"must end in .png. Received: {name}")
+        raise argparse.ArgumentTypeError(f"must end in .png. Received: {name}. Use --out=sheet.png")
     return name
 
 
@@ -90,13 +90,13 @@ def _factor(text: str) -> float:
     except ValueError:
         factor = math.nan
     if not 0 <= factor < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number, 0 or more. Received: {text}")
+        raise argparse.ArgumentTypeError(f"must be a number, 0 or more. Received: {text}. Use 0.7, say")
     return factor
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 100:
-        raise argparse.ArgumentTypeError(f"must be 1 to 100. Received: {text}")
+        raise argparse.ArgumentTypeError(f"must be 1 to 100. Received: {text}. Use a whole number between")
     return int(text)
 
 

@@ -75,9 +75,9 @@ _MINUTES = flags.DEFINE_float("max_minutes", None, "Stop, and save, after this t
 
 def main(_) -> None:
     if _DAMSM.value is not None and _PRETRAINING.value is not None:
-        raise app.UsageError("--pretraining_steps has no effect with --damsm. Leave one of them out.")
+        raise app.UsageError("--pretraining_steps has no effect with --damsm. Received: both. Leave one of them out.")
     if _DAMSM.value is not None and _WORD_VECTORS.value is not None:
-        raise app.UsageError("--word_vectors has no effect with --damsm. Leave one of them out.")
+        raise app.UsageError("--word_vectors has no effect with --damsm. Received: both. Leave one of them out.")
     # TensorFlow takes seconds to start: not before the flags are known to be right.
     cli.start_tensorflow()
     from ssagan_tf.training import trainer

@@ -174,7 +174,9 @@ class Config:
         """Raises UserError if the file is missing or is no configuration."""
         try:
             if path.stat().st_size > MAX_BYTES:
-                raise UserError(f"The configuration is too large. Received: {path}. At most {MAX_BYTES:,} bytes.")
+                raise UserError(
+                    f"The configuration is too large. Received: {path}. Restore it: at most {MAX_BYTES:,} bytes."
+                )
             return cls.from_json(path.read_text(encoding="utf-8"), str(path))
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"No configuration could be read. Received: {path}: {error}. Check the folder.") from error

@@ -65,7 +65,10 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     """
     images = np.asarray(images, np.float32)
     if np.isnan(images).any():
-        raise UserError("Pictures have no colours. Received: values that are not numbers. The model has diverged.")
+        raise UserError(
+            "Pictures have no colours. Received: values that are not numbers. "
+            "The model has diverged: use an earlier checkpoint."
+        )
     return ((np.clip(images, -1.0, 1.0) + np.float32(1.0)) * np.float32(127.5)).astype(np.uint8)
 
 

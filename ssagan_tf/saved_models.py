@@ -33,7 +33,8 @@ def fetched(address: str, flag: str) -> pathlib.Path:
         import tensorflow_hub
     except ImportError as error:
         raise UserError(
-            f"An address needs tensorflow-hub. Received: {address}: {error}. pip install 'ssagan_tf[hub]'. {instead}"
+            f"An address needs tensorflow-hub. Received: {address}: {error}. "
+            f"Run pip install 'ssagan_tf[hub]'. {instead}"
         ) from error
     try:
         return pathlib.Path(tensorflow_hub.resolve(address))

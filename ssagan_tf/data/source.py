@@ -150,7 +150,7 @@ def read_bytes(path: pathlib.Path, max_bytes: int) -> bytes:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"A file could not be read. Received: {path}: {reason}. Check the data folder.") from error
     if len(data) > max_bytes:
-        raise UserError(f"The file is too large. Received: {path}. At most {max_bytes:,} bytes are read.")
+        raise UserError(f"The file is too large. Received: {path}. Use one of at most {max_bytes:,} bytes.")
     return data
 
 

@@ -52,8 +52,8 @@ def open_clip(name: str | None = None) -> Clip:
         from keras_hub.models import CLIPBackbone, CLIPPreprocessor
     except ImportError as error:
         raise UserError(
-            f"A CLIP score needs KerasHub. Received: {' '.join(str(error).split())}. pip install 'ssagan_tf[clip]', "
-            "or leave 'clip' out of --metrics."
+            f"A CLIP score needs KerasHub. Received: {' '.join(str(error).split())}. "
+            "Run pip install 'ssagan_tf[clip]', or leave 'clip' out of --metrics."
         ) from error
     try:
         return _clip(name, CLIPBackbone.from_preset(name), CLIPPreprocessor.from_preset(name))

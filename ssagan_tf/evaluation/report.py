@@ -164,7 +164,9 @@ def read_report(path: str | os.PathLike) -> dict:
     path = pathlib.Path(path)
     try:
         if path.stat().st_size > _LARGEST:
-            raise UserError(f"The report is too large. Received: {path}. At most {_LARGEST:,} bytes.")
+            raise UserError(
+                f"The report is too large. Received: {path}. Give one of evaluate.py, of at most {_LARGEST:,} bytes."
+            )
         report = json.loads(path.read_text(encoding="utf-8"))
         for score in report["scores"].values():
             float(score["value"]), dict(score["card"]["model"])

@@ -75,7 +75,10 @@ def retrieval_precision(
 def _unit(codes: np.ndarray, what: str) -> np.ndarray:
     codes = np.asarray(codes, np.float64)
     if not np.isfinite(codes).all():
-        raise UserError(f"A {what} has no code. Received: values that are not finite. The model has diverged.")
+        raise UserError(
+            f"A {what} has no code. Received: values that are not finite. "
+            "The model has diverged: use an earlier checkpoint."
+        )
     return codes / np.maximum(np.linalg.norm(codes, axis=-1, keepdims=True), _SMALLEST_NORM)
 
 

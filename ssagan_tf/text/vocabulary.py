@@ -51,7 +51,9 @@ class Vocabulary:
         path = pathlib.Path(path)
         try:
             if path.stat().st_size > MAX_BYTES:
-                raise UserError(f"The vocabulary file is too large. Received: {path}. At most {MAX_BYTES:,} bytes.")
+                raise UserError(
+                    f"The vocabulary file is too large. Received: {path}. At most {MAX_BYTES:,} bytes: use another."
+                )
             words = path.read_text(encoding="utf-8").split("\n")
         except OSError as error:
             raise UserError(

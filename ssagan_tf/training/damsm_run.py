@@ -137,7 +137,10 @@ def pretrain(run: Run, config: Config) -> Outcome:
         damsm = DAMSM.from_model_config(config.model, vocabulary, **pretraining_options(config))
     first_step, steps = begin_pretraining(run, damsm, config), config.train.pretraining_steps
     if first_step >= steps:
-        raise UserError(f"Nothing is left to do. Received: {run.folder}, {first_step:,} of {steps:,} iterations done.")
+        raise UserError(
+            f"Nothing is left to do. Received: {run.folder}, {first_step:,} of {steps:,} iterations done. "
+            "Give more --steps."
+        )
     _begin(run, config, vocabulary)
     run.forget_log_after(first_step)
     stop = StopGently(config.train.max_minutes)
