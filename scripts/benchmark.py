@@ -38,7 +38,10 @@ _JSON = flags.DEFINE_bool("json", False, "All figures as JSON.")
 
 def main(_) -> None:
     if _ENGINE.value != "tensorflow" and (_MODE.value != "sample" or _PRECISION.value != "float32"):
-        raise app.UsageError("--engine is for --mode=sample in float32.")
+        raise app.UsageError(
+            f"--engine is for --mode=sample in float32. Received: --mode={_MODE.value} --precision={_PRECISION.value}. "
+            "Leave --engine out."
+        )
     cli.start_tensorflow()
     from ssagan_tf.benchmark import modes
 

@@ -61,6 +61,16 @@ def test_every_script_is_a_console_command():
     assert commands() == {f"ssagan-{name}" for name in scripts}
 
 
+def test_every_package_of_the_tree_is_shipped():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    shipped = set(config["options"]["packages"].split())
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "ssagan_tf").rglob("__init__.py")}
+    places = {place.replace("/", ".") for place, _ in SHIPPED.values() if place != "ssagan_tf"}
+    mapped = {place.removesuffix(".synthbirds-64") for place in places}
+    assert shipped == {".".join(folder.parts) for folder in folders} | mapped
+
+
 def test_the_package_alone_imports_nothing_heavy():
     code = "import sys, ssagan_tf; print(sorted({'tensorflow', 'keras', 'numpy', 'PIL', 'absl'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
