@@ -237,6 +237,7 @@ _LIMITS = {
     "mask_blocks": (0, 100),
     "grown_from": (8, 1024),
     "frozen_blocks": (0, 100),
+    "damsm_weight": (0, 10**6),
     "end_to_end_weight": (0, 10**6),
     "steps": (1, 99_999_999),
     "batch_size": (1, 65_536),

@@ -55,6 +55,7 @@ BAD = {
     "too wide": (edited(model={"base_filters": 10**6}), "base_filters is out of range.*1000000"),
     "no power of two": (edited(model={"image_size": 100}), "power of two.*100"),
     "not a number": (edited(model={"dropout": float("nan")}), "dropout is out of range.*nan"),
+    "a weight that is no number": (edited(model={"damsm_weight": float("nan")}), "damsm_weight is out of range.*nan"),
     "too many masks": (edited(model={"mask_blocks": 101}), "mask_blocks is out of range.*101"),
     "unknown training": (edited(model={"text_training": "magic"}), "No such text_training.*'magic'"),
     "unknown encoder": (edited(model={"image_encoder": "magic"}), "No such image_encoder.*'magic'"),
