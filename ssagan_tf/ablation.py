@@ -26,8 +26,9 @@ from ssagan_tf.data.synthbirds import SynthBirds
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.memory import MemoryTest
 from ssagan_tf.evaluation.report import REPORT, evaluate, read_report
-from ssagan_tf.presets import CONFIG_FILE
+from ssagan_tf.presets import CONFIG_FILE, VOCABULARY_FILE
 from ssagan_tf.sampling import write_sheet
+from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training import checkpoint, damsm_run, trainer
 from ssagan_tf.training.fine_tuning import fine_tuned
 from ssagan_tf.training.run import Run, load_model
@@ -118,7 +119,7 @@ def ablate(
             _score(run, data, config.train.damsm, count, extractor)
             # Graphs and variables of finished trainings are of no more use.
             keras.utils.clear_session()
-    captions = trainer.sheet_captions(data)
+    captions = trainer.sheet_captions(data, Vocabulary.load(pathlib.Path(str(config.train.damsm)) / VOCABULARY_FILE))
     for name in variants:
         sheet = out / f"{name}.png"
         write_sheet(load_model(out / name / f"seed-{seeds[0]}"), captions, 0, _SHEET_SEEDS, sheet)

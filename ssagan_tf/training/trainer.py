@@ -26,6 +26,7 @@ from ssagan_tf.optimizers import adam
 from ssagan_tf.presets import WEIGHTS_FILE
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text import word_vectors
+from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training import checkpoint
 from ssagan_tf.training.callbacks import AverageGenerator, Checkpoints, Progress, SampleSheets, StopGently
 from ssagan_tf.training.collapse import CollapseWatch
@@ -38,7 +39,7 @@ from ssagan_tf.training.pretraining import provide_encoders, vocabulary_for
 from ssagan_tf.training.run import Run, load_model
 from ssagan_tf.training.skipped import SkippedSteps
 
-_SHEET_ROWS = 8
+_SHEET_ROWS, _SHEET_CANDIDATES = 8, 100
 _DATA = "data"  # in the run folder: what was prepared for it
 
 
@@ -218,7 +219,7 @@ def train(run: Run, config: Config) -> Outcome:
     def batch_of(step: int) -> dict:
         return next(stream(progress.pictures_before(step), keys=True).as_numpy_iterator())
 
-    captions = sheet_captions(data)
+    captions = sheet_captions(data, vocabulary)
     skipped = SkippedSteps(run, variables, batch_of)
     progress = Progress(run, first_step, config.train.steps, config.train.batch_size, first_picture, skipped)
     callbacks = [
@@ -277,9 +278,12 @@ def open_data(config: Config, run: Run) -> Prepared | Source:
     return prepared
 
 
-def sheet_captions(data: Prepared | Source) -> list[str]:
-    """Of the sheets that are drawn as training goes on: the same whenever they are drawn."""
-    return list(FIXED_CAPTIONS) if data.name in DRAWN else first_captions(data, _SHEET_ROWS)
+def sheet_captions(data: Prepared | Source, vocabulary: Vocabulary) -> list[str]:
+    """Of the sheets that are drawn as training goes on: always the same, and of known words if there are such."""
+    if data.name in DRAWN:
+        return list(FIXED_CAPTIONS)
+    captions = first_captions(data, _SHEET_CANDIDATES)
+    return sorted(captions, key=lambda caption: bool(vocabulary.unknown(caption)))[:_SHEET_ROWS]
 
 
 def devices() -> tf.distribute.Strategy:

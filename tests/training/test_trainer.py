@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from ssagan_tf import SSAGAN, UserError, Vocabulary, files
 from ssagan_tf.config import Config, preset
+from ssagan_tf.data.folder import Folder
 from ssagan_tf.data.records import open_prepared
 from ssagan_tf.training import checkpoint, trainer
 from ssagan_tf.training.run import Run, load_model
@@ -113,6 +114,15 @@ def test_the_trained_model_draws_with_its_average(straight):
         name = "average/" + variable.path.split("/", 1)[1]
         np.testing.assert_array_equal(variable.numpy(), found[name])
     assert model.generate("picture of noise", seed=1, count=2).shape == (2, 8, 8, 3)
+
+
+def test_sheets_are_of_captions_whose_words_are_known(pictures):
+    data = Folder(pictures)
+    every = [example.captions[0] for example in data.examples("test")]
+    assert len(every) > 1 and len(set(every)) == len(every)
+    known = Vocabulary.build(every[-1:])
+    assert trainer.sheet_captions(data, known) == [every[-1], *every[:-1]]
+    assert trainer.sheet_captions(data, Vocabulary.build(every)) == every
 
 
 # === Going on ===
