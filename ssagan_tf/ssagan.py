@@ -35,6 +35,7 @@ _OPTIONS = (
     "global_negatives",
     "penalised",
     "mismatched_pairs",
+    "fused",
     "max_words",
     "seed",
 )

@@ -1,6 +1,7 @@
 """Model folders: written whole, read as they were, refused in one line when something in them is damaged."""
 
 import dataclasses
+import inspect
 import shutil
 import sys
 import types
@@ -178,6 +179,11 @@ def test_keras_saves_a_model_as_one_file_and_reads_it_in_safe_mode(compiled, tin
         for one, other in zip(model.variables, again.variables, strict=True):
             if "seed_generator" not in one.path:
                 np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-6, err_msg=one.path)
+
+
+def test_every_argument_of_a_model_is_saved(model):
+    arguments = set(inspect.signature(SSAGAN.__init__).parameters) - {"self", "kwargs"}
+    assert set(model.get_config()) - {"name"} == arguments
 
 
 def test_keras_saves_a_model_for_sampling(model, saved, copy, tmp_path):
