@@ -5,7 +5,8 @@
     python docs/commands.py README.md docs/data.md
 
 All is run in a copy of the checkout, which the README's own `make install` makes ready. Each page finds it as it was,
-but for `runs/first`, which the README trains. A comment before a block marks what cannot be run everywhere:
+but for `runs/first`, which the first page that trains it leaves to the others. A comment before a block marks what
+cannot be run everywhere:
 
     <!-- needs: gpu -->      or data, download, docker, hours: the scripts' flags alone are checked, with --dry_run
     <!-- stays: 8501 -->     a server: it runs on while the rest of its page does, once it listens at that port
@@ -33,10 +34,11 @@ _BLOCK = re.compile(r"(?:<!-- (needs|stays): (\w+) -->\n)?```(?:sh|bash)\n(.*?)^
 _MENU = re.compile(r"([\w/]+\.md)")
 # What cuts a command short: the last of a flag counts.
 _SHORTER = {
-    "train.py": "--max_minutes=0.2",
-    "pretrain_damsm.py": "--max_minutes=0.2",
+    "train.py": "--max_minutes=0.3",
+    "pretrain_damsm.py": "--max_minutes=0.3",
     "evaluate.py": "--count=150",
 }
+_NEW_TRAINING = "--pretraining_steps=2"  # not of one that is resumed, or that is given its encoders
 _DRY = """
 PATH={folder}
 command_not_found_handle() {{ return 0; }}
@@ -95,10 +97,14 @@ def check(block: Block) -> None:
 
 def shorter(commands: str) -> str:
     """The commands with trainings and scorings cut short."""
-    whole = commands.replace("\\\n", " ")
-    for script, flags in _SHORTER.items():
-        whole = re.sub(rf"(python scripts/{script} [^\n#|&]*)", rf"\1 {flags} ", whole)
-    return whole
+    return re.sub(r"python scripts/(\w+\.py) [^\n#|&]*", _shorter, commands.replace("\\\n", " "))
+
+
+def _shorter(call: re.Match) -> str:
+    flags = [_SHORTER.get(call[1], "")]
+    if call[1] == "train.py" and not re.search("--(damsm|resume)", call[0]):
+        flags.append(_NEW_TRAINING)
+    return f"{call[0]} {' '.join(flags)} "
 
 
 @contextlib.contextmanager
@@ -168,7 +174,7 @@ def main() -> None:
             if first.is_dir() and "--out=runs/first" not in (ROOT / page).read_text(encoding="utf-8"):
                 shutil.copytree(first, folder / "runs" / "first")
             run_page(page, folder, flags.full)
-            if page == README:
+            if (folder / "runs" / "first").is_dir() and not first.is_dir():
                 shutil.copytree(folder / "runs" / "first", first)
             subprocess.run(["git", "clean", "-qxdff", "--exclude=.venv"], cwd=folder, check=True)
     print("All commands worked.")

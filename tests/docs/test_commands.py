@@ -35,8 +35,10 @@ def test_blocks_are_found_with_their_marks_and_lines():
 def test_trainings_are_cut_short_and_nothing_else():
     told = "python scripts/train.py --steps=900 \\\n  --out=x    # a comment\npython scripts/sample.py --model=x\n"
     shorter = commands.shorter(told).splitlines()
-    assert shorter[0].split() == "python scripts/train.py --steps=900 --out=x --max_minutes=0.2 # a comment".split()
-    assert shorter[1] == "python scripts/sample.py --model=x"
+    flags = "--steps=900 --out=x --max_minutes=0.3 --pretraining_steps=2"
+    assert shorter[0].split() == f"python scripts/train.py {flags} # a comment".split()
+    assert shorter[1].split() == ["python", "scripts/sample.py", "--model=x"]
+    assert "pretraining_steps" not in commands.shorter("python scripts/train.py --damsm=runs/damsm\n")
 
 
 def test_a_wrong_flag_is_found_and_nothing_is_run():
