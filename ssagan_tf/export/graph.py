@@ -26,6 +26,7 @@ from ssagan_tf.networks.layers import (
     SSACNBlock,
     upsample_bilinear,
 )
+from ssagan_tf.ssagan import SSAGAN
 
 
 class TextGraph(tf.Module):
@@ -133,6 +134,43 @@ class ImageGraph(tf.Module):
 def _everywhere(x: tf.Tensor, size: int) -> tf.Tensor:
     """The mask of a block that has none, (B, size, size, 1): there the text acts everywhere."""
     return tf.ones([tf.shape(x)[0], size, size, 1])
+
+
+class DeviceGraphs(tf.Module):
+    """What a device runs, as two functions: it makes ids of captions, and noise of seeds, by itself.
+
+    "text": ids (B, T) int32, 0 after a caption's end -> sentence (B, D). "image": noise (B, noise_dim) and sentence ->
+    image (B, S, S, 3) in [-1, 1] and masks in [0, 1]: mask_4 (B, 4, 4, 1), mask_8, ...
+
+    Args:
+        model: its weights are copied.
+        batch: B, once and for all; None: any.
+    """
+
+    def __init__(self, model: SSAGAN, batch: int | None = None):
+        super().__init__()
+        self.batch = batch
+        self.encode = TextGraph(model.text_encoder, model.max_words)
+        self.draw = ImageGraph(model.generator)
+        self.sizes = (model.max_words, model.generator.noise_dim, model.generator.sentence_dim)
+
+    def functions(self) -> dict[str, tf.types.experimental.GenericFunction]:
+        """ "text" and "image"."""
+        max_words, noise_dim, sentence_dim = self.sizes
+        ids = tf.TensorSpec([self.batch, max_words], tf.int32, "ids")
+        noise = tf.TensorSpec([self.batch, noise_dim], name="noise")
+        sentence = tf.TensorSpec([self.batch, sentence_dim], name="sentence")
+        return {
+            "text": tf.function(self.text, [ids], autograph=False),
+            "image": tf.function(self.image, [noise, sentence], autograph=False),
+        }
+
+    def text(self, ids):
+        return {"sentence": self.encode(ids)[1]}
+
+    def image(self, noise, sentence):
+        image, masks = self.draw(noise, sentence)
+        return {"image": image, **{f"mask_{mask.shape[1]}": mask for mask in masks}}
 
 
 class _Styles(tf.Module):

@@ -10,10 +10,8 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
-import tensorflow as tf
-
 from ssagan_tf.errors import UserError
-from ssagan_tf.export.graph import ImageGraph, TextGraph
+from ssagan_tf.export.graph import DeviceGraphs
 from ssagan_tf.presets import VOCABULARY_FILE
 from ssagan_tf.ssagan import SSAGAN
 
@@ -31,27 +29,7 @@ def export(model: SSAGAN, folder: pathlib.Path, captions: Sequence[str] = ()) ->
         ) from error
     folder = folder / FOLDER
     model.vocabulary.save(folder / VOCABULARY_FILE)
-    for name, function in _functions(model).items():
+    for name, function in DeviceGraphs(model).functions().items():
         tf2onnx.convert.from_function(
             function, function.input_signature, opset=_OPSET, output_path=str(folder / f"{name}.onnx")
         )
-
-
-def _functions(model: SSAGAN) -> dict[str, tf.types.experimental.GenericFunction]:
-    encode = TextGraph(model.text_encoder, model.max_words)
-    draw = ImageGraph(model.generator)
-
-    def text(ids):
-        return {"sentence": encode(ids)[1]}
-
-    def image(noise, sentence):
-        image, masks = draw(noise, sentence)
-        return {"image": image, **{f"mask_{mask.shape[1]}": mask for mask in masks}}
-
-    ids = tf.TensorSpec([None, model.max_words], tf.int32, "ids")
-    noise = tf.TensorSpec([None, model.generator.noise_dim], name="noise")
-    sentence = tf.TensorSpec([None, model.generator.sentence_dim], name="sentence")
-    return {
-        "text": tf.function(text, [ids], autograph=False),
-        "image": tf.function(image, [noise, sentence], autograph=False),
-    }

@@ -28,7 +28,7 @@ from ai_edge_quantizer.recipe_manager import RecipeManager
 from ai_edge_quantizer.utils.qsv_utils import min_max_update
 
 from ssagan_tf import files, noise, on_device
-from ssagan_tf.export.graph import ImageGraph, TextGraph
+from ssagan_tf.export.graph import DeviceGraphs
 from ssagan_tf.ssagan import SSAGAN
 
 FOLDER = "tflite"
@@ -41,7 +41,7 @@ def export(model: SSAGAN, folder: pathlib.Path, captions: Sequence[str] = ()) ->
     model.vocabulary.save(folder / on_device.VOCABULARY_FILE)
     shutil.copy(on_device.__file__, folder)
     vocabulary = (folder / on_device.VOCABULARY_FILE).read_bytes()
-    for variant, content in _converted(_Graphs(model), on_device.VARIANTS, lambda: _calibration(model, captions)):
+    for variant, content in _converted(DeviceGraphs(model), on_device.VARIANTS, lambda: _calibration(model, captions)):
         files.write_atomically(folder / f"{variant}.tflite", _with_file(content, vocabulary))
 
 
@@ -52,43 +52,17 @@ def for_one_picture(model: SSAGAN, variant: str) -> bytes:
         model: with a vocabulary, which is not in the file.
         variant: one of `on_device.VARIANTS`.
     """
-    return dict(_converted(_Graphs(model, batch=1), [variant], lambda: _calibration(model, ())))[variant]
-
-
-class _Graphs(tf.Module):
-    """What a device runs."""
-
-    def __init__(self, model: SSAGAN, batch: int | None = None):
-        super().__init__()
-        self.batch = batch
-        self.encode = TextGraph(model.text_encoder, model.max_words)
-        self.draw = ImageGraph(model.generator)
-        self.sizes = (model.max_words, model.generator.noise_dim, model.generator.sentence_dim)
-
-    def signatures(self) -> dict[str, Callable]:
-        max_words, noise_dim, sentence_dim = self.sizes
-        noise_batch, sentence = tf.TensorSpec([self.batch, noise_dim]), tf.TensorSpec([self.batch, sentence_dim])
-        return {
-            "text": tf.function(self.text, [tf.TensorSpec([self.batch, max_words], tf.int32)]),
-            "image": tf.function(self.image, [noise_batch, sentence]),
-        }
-
-    def text(self, ids):
-        return {"sentence": self.encode(ids)[1]}
-
-    def image(self, noise, sentence):
-        image, masks = self.draw(noise, sentence)
-        return {"image": image, **{f"mask_{mask.shape[1]}": mask for mask in masks}}
+    return dict(_converted(DeviceGraphs(model, batch=1), [variant], lambda: _calibration(model, ())))[variant]
 
 
 def _converted(
-    graphs: _Graphs, variants: Sequence[str], calibration: Callable[[], dict]
+    graphs: DeviceGraphs, variants: Sequence[str], calibration: Callable[[], dict]
 ) -> Iterator[tuple[str, bytes]]:
     """Each variant with its file."""
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         # TensorFlow's converter warns of the interpreter that it itself uses.
         warnings.simplefilter("ignore")
-        tf.saved_model.save(graphs, scratch, signatures=graphs.signatures())
+        tf.saved_model.save(graphs, scratch, signatures=graphs.functions())
         converter = tf.lite.TFLiteConverter.from_saved_model(scratch, signature_keys=["text", "image"])
         plain = converter.convert()
         for variant in variants:
