@@ -23,6 +23,7 @@ from ssagan_tf.training import checkpoint
 from ssagan_tf.training.run import Run
 from ssagan_tf.training.schedules import Counting
 from ssagan_tf.training.skipped import SkippedSteps
+from ssagan_tf.training.workers import agreed
 
 _LOG_EVERY = 10  # iterations, whose mean is logged
 _SHEET_SEEDS = 4
@@ -286,6 +287,7 @@ class StopGently(keras.callbacks.Callback):
         super().__init__()
         self.signal: int | None = None
         self.time_is_up = False
+        self._agreed = False
         self._seconds = max_minutes * 60
         self._started: float | None = None
         self._handlers: dict[int, typing.Any] = {}
@@ -304,12 +306,13 @@ class StopGently(keras.callbacks.Callback):
 
     @property
     def stopped(self) -> bool:
-        """Whether training was ended."""
-        return self.signal is not None or self.time_is_up
+        """Whether training was ended, by this process or by another that trains with it."""
+        return self._agreed or self.signal is not None or self.time_is_up
 
     def on_train_batch_end(self, batch, logs=None):
         self.time_is_up = bool(self._seconds) and time.monotonic() - self._started >= self._seconds
-        if self.stopped:
+        self._agreed = agreed(self.model.distribute_strategy, self.stopped)
+        if self._agreed:
             self.model.stop_training = True
 
     def on_train_end(self, logs=None):

@@ -42,7 +42,8 @@ from ssagan_tf.training.pretraining import (
     vocabulary_for,
 )
 from ssagan_tf.training.run import Run
-from ssagan_tf.training.trainer import devices, open_data, resolve_run
+from ssagan_tf.training.trainer import open_data, resolve_run
+from ssagan_tf.training.workers import devices, own_run
 
 _README = """# Text and image encoder, pretrained by ssagan_tf
 
@@ -129,11 +130,13 @@ def pretrain(run: Run, config: Config) -> Outcome:
     Raises:
         UserError: anything wrong with data, folder or a diverged training; what was saved stays.
     """
+    strategy = devices()
+    run = own_run(run)
     keras.utils.set_random_seed(config.train.seed % 2**32)
     data = open_data(config, run)
     vocabulary = run.vocabulary() if run.begun() else vocabulary_for(data, config)
     encoder = CaptionEncoder(vocabulary, config.model.max_words)
-    with devices().scope():
+    with strategy.scope():
         damsm = DAMSM.from_model_config(config.model, vocabulary, **pretraining_options(config))
     first_step, steps = begin_pretraining(run, damsm, config), config.train.pretraining_steps
     if first_step >= steps:

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from ssagan_tf.data.pipeline import damage_told
 from ssagan_tf.training.callbacks import StopGently
+from ssagan_tf.training.workers import several_machines, shared_out
 
 
 def fit(model: keras.Model, batches: tf.data.Dataset, steps: int, callbacks: list[keras.callbacks.Callback]) -> None:
@@ -18,8 +19,32 @@ def fit(model: keras.Model, batches: tf.data.Dataset, steps: int, callbacks: lis
     try:
         with damage_told():
             # One epoch of all steps: passes over the data have no meaning for a stream that a step's number finds.
+            if several_machines():
+                _fit_on_several_machines(model, batches, steps, callbacks)
+                return
+            # One epoch of all steps: passes over the data have no meaning for a stream that a step's number finds.
+            batches = shared_out(model.distribute_strategy, batches)
+            # All is built. Keras would look at a batch for that, and of one of several machines it cannot.
+            setattr(model, "_maybe_symbolic_build", lambda **_: None)  # noqa: B010
             model.fit(batches, steps_per_epoch=steps, epochs=1, callbacks=callbacks, verbose=0, shuffle=False)
     finally:
         for callback in callbacks:
             if isinstance(callback, StopGently):
                 callback.release()
+
+
+def _fit_on_several_machines(model, batches, steps, callbacks) -> None:
+    """What Keras's `fit` does on one. On several it fails: it takes means of losses over an axis that they lack."""
+    strategy = model.distribute_strategy
+    step = tf.function(lambda batch: strategy.run(model.train_step, (batch,)))
+    told = keras.callbacks.CallbackList(callbacks, model=model, add_history=False)
+    model.stop_training = False
+    told.on_train_begin()
+    for number, batch in zip(range(steps), shared_out(strategy, batches), strict=False):
+        told.on_train_batch_begin(number)
+        # Every replica knows the losses of the global batch.
+        logs = {name: strategy.experimental_local_results(value)[0] for name, value in step(batch).items()}
+        told.on_train_batch_end(number, {name: value.numpy() for name, value in logs.items()})
+        if model.stop_training:
+            break
+    told.on_train_end()

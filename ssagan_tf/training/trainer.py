@@ -38,9 +38,9 @@ from ssagan_tf.training.origin import check_origin, check_same_run, origin
 from ssagan_tf.training.pretraining import provide_encoders, vocabulary_for
 from ssagan_tf.training.run import Run, load_model
 from ssagan_tf.training.skipped import SkippedSteps
+from ssagan_tf.training.workers import DATA, devices, own_run
 
 _SHEET_ROWS, _SHEET_CANDIDATES = 8, 100
-_DATA = "data"  # in the run folder: what was prepared for it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +122,7 @@ def resolve_run(
     folder = pathlib.Path(out or f"runs/{dataset}-{time.strftime('%Y%m%d-%H%M%S')}")
     run = Run(folder)
     if not (resume and run.begun()):
-        if folder.exists() and (not folder.is_dir() or {entry.name for entry in folder.iterdir()} - {_DATA}):
+        if folder.exists() and (not folder.is_dir() or {entry.name for entry in folder.iterdir()} - {DATA}):
             raise UserError(
                 f"The run folder is not empty. Received: {folder}. Choose another --out, or go on with --resume."
             )
@@ -159,13 +159,14 @@ def train(run: Run, config: Config) -> Outcome:
     Raises:
         UserError: anything wrong with data, folder or a diverged training; what was saved stays.
     """
+    strategy = devices()
+    run = own_run(run)
     data = open_data(config, run)
     if config.train.score_every:
         check_scorable(data, config.train.score_extractor)
     hardware.warn_if_slow(config.train.precision)
     keras.utils.set_random_seed(config.train.seed % 2**32)
     vocabulary = run.vocabulary() if run.begun() else vocabulary_for(data, config)
-    strategy = devices()
     if config.train.batch_size % strategy.num_replicas_in_sync:
         raise UserError(
             f"The batch does not come out even. Received: batch_size={config.train.batch_size} for "
@@ -255,7 +256,7 @@ def open_data(config: Config, run: Run) -> Prepared | Source:
         UserError: no such data, or prepared for something else.
     """
     dataset, folder, size = config.data.dataset, config.data.data_dir, config.model.image_size
-    into = run.folder / _DATA
+    into = run.folder / DATA
     if run.begun() and (into / FINISHED).is_file():
         return open_prepared(into)
     if folder is None or not is_prepared(folder):
@@ -284,12 +285,6 @@ def sheet_captions(data: Prepared | Source, vocabulary: Vocabulary) -> list[str]
         return list(FIXED_CAPTIONS)
     captions = first_captions(data, _SHEET_CANDIDATES)
     return sorted(captions, key=lambda caption: bool(vocabulary.unknown(caption)))[:_SHEET_ROWS]
-
-
-def devices() -> tf.distribute.Strategy:
-    """The strategy for all GPUs, or for what there is."""
-    several = len(tf.config.list_logical_devices("GPU")) > 1
-    return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
 
 
 def _restore(

@@ -1,0 +1,92 @@
+"""Trains as one of two processes, or alone, and writes what came out: run by `test_distribution.py`.
+
+two_workers.py OUT          alone
+two_workers.py OUT RUN      as TF_CONFIG says; also `trainer.train` into the run folder RUN
+
+Each process is told by TF_CONFIG which of both it is, and that has to be there before TensorFlow starts.
+"""
+
+import dataclasses
+import pathlib
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ssagan_tf import SSAGAN
+from ssagan_tf.config import Config
+from ssagan_tf.networks import Discriminator, Generator, TextEncoder
+from ssagan_tf.training import trainer
+from ssagan_tf.training.callbacks import StopGently
+from ssagan_tf.training.fitting import fit
+from ssagan_tf.training.run import Run
+from ssagan_tf.training.workers import devices
+
+BATCH, STEPS = 4, 5
+
+
+@keras.saving.register_keras_serializable()
+class Colours(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.regions, self.code = keras.layers.Dense(6), keras.layers.Dense(6)
+        self(np.zeros((1, 8, 8, 3), "float32"))
+
+    def call(self, images, training=False):
+        return self.regions(images), self.code(tf.reduce_mean(images, [1, 2]))
+
+
+def stream() -> tf.data.Dataset:
+    """A batch for each step, all different."""
+    random = np.random.default_rng(0)
+    batches = {
+        "image": random.uniform(-1, 1, (STEPS * BATCH, 8, 8, 3)).astype("float32"),
+        "caption": np.tile([[1, 2, 3, 6], [4, 5, 2, 0], [6, 1, 0, 0], [3, 0, 0, 0]], [STEPS, 1]),
+        "class_id": np.tile([7, 9, 9, 1], STEPS),
+    }
+    return tf.data.Dataset.from_tensor_slices(batches).batch(BATCH, drop_remainder=True)
+
+
+def losses_and_weights(strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
+    keras.utils.set_random_seed(1)
+    with strategy.scope():
+        encoders = TextEncoder(7, 6, 0.5, 5, name="t"), Colours()
+        model = SSAGAN(Generator(2, 8, 5, 6, 3, name="g"), Discriminator(2, 8, 6, name="d"), *encoders)
+        for block in [*model.generator.blocks, *model.discriminator.blocks]:
+            block.gate.assign(1.0)
+        # Where a gradient is zero but for rounding Adam steps by its sign; plain steps are the honest comparison.
+        model.compile(*(keras.optimizers.SGD(0.05) for _ in range(3)))
+    told = {}
+
+    def keep(step, logs):
+        told.update({f"loss/{step}/{name}": np.float64(value) for name, value in logs.items()})
+
+    fit(model, stream(), STEPS, [keras.callbacks.LambdaCallback(on_train_batch_end=keep), StopGently()])
+    parts = {"g": model.generator, "d": model.discriminator, "t": model.text_encoder, "i": model.image_encoder}
+    for name, part in parts.items():
+        told |= {f"{name}/{i}": v.numpy() for i, v in enumerate(part.variables) if "seed" not in v.path}
+    return told
+
+
+def tiny() -> Config:
+    sizes = {"noise_dim": 5, "sentence_dim": 6, "mask_filters": 3, "embedding_dim": 5, "image_encoder": None}
+    config = Config().override(
+        dataset="synthbirds",
+        image_size=8,
+        base_filters=1,
+        batch_size=4,
+        steps=2,
+        text_training="frozen",
+        pretraining_steps=0,
+        ema_pictures=8,
+    )
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, **sizes))
+
+
+if __name__ == "__main__":
+    out = pathlib.Path(sys.argv[1])
+    np.savez(out, **losses_and_weights(devices()))
+    if len(sys.argv) > 2:
+        outcome = trainer.train(Run(sys.argv[2]), tiny())
+        (out.parent / f"{out.stem}.txt").write_text(f"{outcome.step} {outcome.run.folder}")
