@@ -287,16 +287,24 @@ class SSAGAN(PresetModel):
         has updated; one for both if `fused`."""
         fused = self.fused and self.penalised
         penalty, count = _zero(image), self._global_batch(image)
+        fake = tf.stop_gradient(tf.cast(fake, image.dtype))
         with tf.GradientTape() as tape:
-            with tf.GradientTape(watch_accessed_variables=False) as given_tape:
-                given_tape.watch([image, sentence] if fused else [])
-                features = self.discriminator.features(self._seen(image, "real"))
-                real = self.discriminator.logits(features, sentence)
-                total = tf.reduce_sum(real)
             if fused:
+                with tf.GradientTape(watch_accessed_variables=False) as given_tape:
+                    given_tape.watch([image, sentence])
+                    features = self.discriminator.features(self._seen(image, "real"))
+                    real = self.discriminator.logits(features, sentence)
+                    total = tf.reduce_sum(real)
                 penalty = losses.penalty_of_gradients(given_tape.gradient(total, [image, sentence]), count)
-            mismatched, drawn = self._not_real(features, fake, sentence)
-            hinge = losses.hinge_discriminator_loss(real, mismatched, drawn, count)
+                drawn = self.discriminator.features(self._seen(fake, "drawn"))
+                *mismatched, drawn = self._logits([*self._mismatched(features, sentence), (drawn, sentence)])
+            else:
+                # Twice as many pictures in one pass: convolutions of small features are the faster for it.
+                both = tf.concat([self._seen(image, "real"), self._seen(fake, "drawn")], 0)
+                features, drawn = tf.split(self.discriminator.features(both), 2)
+                pairs = [(features, sentence), *self._mismatched(features, sentence), (drawn, sentence)]
+                real, *mismatched, drawn = self._logits(pairs)
+            hinge = losses.hinge_discriminator_loss(real, mismatched[0] if mismatched else None, drawn, count)
             loss = self._scaled(hinge + penalty)
         if self.augmentation is not None:
             self.augmentation.learn(real)
@@ -313,16 +321,19 @@ class SSAGAN(PresetModel):
             self._update_discriminator(tape, loss)
         return hinge, penalty
 
-    def _not_real(self, features, fake, sentence):
-        """Logits of mismatched pairs (None without) and of generated ones; `features` of the real pictures."""
-        drawn = self.discriminator.features(self._seen(tf.stop_gradient(fake), "drawn"))
+    def _mismatched(self, features, sentence):
+        """Features of real pictures with the sentences of the next ones: a list of one such pair, or of none."""
         if not self.mismatched_pairs:
-            return None, self.discriminator.logits(drawn, sentence)
-        # In one pass, because a batch of one has no mismatched pair, and oneDNN's convolution of none fails.
+            return []
         others = distribution.next_samples(sentence)
-        pairs = tf.shape(others)[0]
-        both = self.discriminator.logits(tf.concat([features[:pairs], drawn], 0), tf.concat([others, sentence], 0))
-        return both[:pairs], both[pairs:]
+        return [(features[: tf.shape(others)[0]], others)]
+
+    def _logits(self, pairs):
+        """D's logits of each of several (features, sentence), in one pass: some may have no rows, of which oneDNN's
+        convolution makes nothing of the right shape."""
+        features, sentences = zip(*pairs, strict=True)
+        logits = self.discriminator.logits(tf.concat(features, 0), tf.concat(sentences, 0))
+        return tf.split(logits, [tf.shape(part)[0] for part in features])
 
     def _update_discriminator(self, tape, loss):
         # Weights that a loss does not depend on (the first biases, in the penalty) have a gradient of zero, and Adam's
