@@ -311,7 +311,7 @@ class StopGently(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.time_is_up = bool(self._seconds) and time.monotonic() - self._started >= self._seconds
-        self._agreed = agreed(self.model.distribute_strategy, self.stopped)
+        self._agreed = agreed(self.model, self.stopped)
         if self._agreed:
             self.model.stop_training = True
 

@@ -18,14 +18,10 @@ def fit(model: keras.Model, batches: tf.data.Dataset, steps: int, callbacks: lis
     """
     try:
         with damage_told():
-            # One epoch of all steps: passes over the data have no meaning for a stream that a step's number finds.
             if several_machines():
                 _fit_on_several_machines(model, batches, steps, callbacks)
                 return
             # One epoch of all steps: passes over the data have no meaning for a stream that a step's number finds.
-            batches = shared_out(model.distribute_strategy, batches)
-            # All is built. Keras would look at a batch for that, and of one of several machines it cannot.
-            setattr(model, "_maybe_symbolic_build", lambda **_: None)  # noqa: B010
             model.fit(batches, steps_per_epoch=steps, epochs=1, callbacks=callbacks, verbose=0, shuffle=False)
     finally:
         for callback in callbacks:

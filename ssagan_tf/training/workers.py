@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import tempfile
 
+import keras
 import tensorflow as tf
 from absl import logging
 
@@ -115,9 +116,10 @@ def shared_out(strategy: tf.distribute.Strategy, batches: tf.data.Dataset) -> tf
     return strategy.distribute_datasets_from_function(of_this_process)
 
 
-def agreed(strategy: tf.distribute.Strategy, wanted: bool) -> bool:
+def agreed(model: keras.Model, wanted: bool) -> bool:
     """Whether any of the processes wants it; each must ask, as often as the others."""
     if not several_machines():
         return wanted
+    strategy = model.distribute_strategy
     votes = strategy.run(lambda: tf.constant(float(wanted)))
     return bool(strategy.reduce("SUM", votes, axis=None) > 0)
