@@ -100,7 +100,9 @@ def test_every_trained_weight_of_the_generator_moves(ready):
     before = weights(model.generator)
     model.train_step(batch())
     for one, variable in zip(before, model.generator.trainable_variables, strict=True):
-        assert not np.array_equal(one, variable.numpy()), variable.path
+        # A bias right before a batch norm has no effect; its gradient is zero but for rounding.
+        if not variable.path.endswith(("/hidden/bias", "/conv1/bias")):
+            assert not np.array_equal(one, variable.numpy()), variable.path
 
 
 def test_losses_are_those_of_the_networks_before_the_step(ready):
