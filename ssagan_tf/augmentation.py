@@ -38,9 +38,9 @@ def colour(pictures: tf.Tensor, brightness: tf.Tensor, contrast: tf.Tensor, satu
     brightness, contrast, saturation = (number[:, None, None, None] for number in (brightness, contrast, saturation))
     pictures = pictures + brightness
     mean = tf.reduce_mean(pictures, [1, 2, 3], keepdims=True)
-    pictures = mean + contrast * (pictures - mean)
+    pictures = pictures + (contrast - 1) * (pictures - mean)
     grey = tf.reduce_mean(pictures, 3, keepdims=True)
-    return grey + saturation * (pictures - grey)
+    return pictures + (saturation - 1) * (pictures - grey)
 
 
 def move(pictures: tf.Tensor, down: tf.Tensor, right: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
@@ -80,7 +80,7 @@ def varied(pictures: tf.Tensor, chance: tf.Tensor, uniform: tf.Tensor) -> tf.Ten
         uniform: (B, 12) random numbers in [0, 1) that decide what happens.
 
     Returns:
-        (B, S, S, 3). With a chance of 0 the pictures as they are, to rounding.
+        (B, S, S, 3). With a chance of 0 the pictures as they are, to the last bit.
     """
     happens, numbers = tf.split(uniform, [_KINDS, _NUMBERS], 1)
     happens = tf.cast(happens < tf.cast(chance, uniform.dtype), uniform.dtype)
