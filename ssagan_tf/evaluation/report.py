@@ -24,7 +24,7 @@ from ssagan_tf.evaluation.clip import open_clip
 from ssagan_tf.evaluation.generate import weights_sha256
 from ssagan_tf.evaluation.protocols import protocol as named_protocol
 from ssagan_tf.evaluation.scores import METRICS, Evaluation
-from ssagan_tf.presets import CONFIG_FILE
+from ssagan_tf.presets import CONFIG_FILE, folder_of
 from ssagan_tf.text_to_image import TextToImage
 
 REPORT, TABLE = "report.json", "report.txt"
@@ -134,12 +134,12 @@ def versions() -> dict[str, str]:
 
 
 def about(model: str | os.PathLike) -> dict:
-    """What a run or model folder says of its weights: path, and the half-life of their average in pictures (0: none).
+    """What a run or model folder, or a model by name, says of its weights: path, and the half-life of their average in pictures (0: none).
 
     Raises:
         UserError: the folder has no configuration.
     """
-    config = Config.load(pathlib.Path(model) / CONFIG_FILE)
+    config = Config.load(folder_of(model) / CONFIG_FILE)
     return {"path": str(model), "ema_pictures": config.train.ema_pictures, "published": config.model.published}
 
 

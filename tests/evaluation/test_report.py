@@ -14,6 +14,7 @@ from ssagan_tf.evaluation import report
 from ssagan_tf.evaluation.protocols import PROTOCOLS, protocol
 from ssagan_tf.evaluation.report import compare, evaluate, read_report, table
 from ssagan_tf.evaluation.scores import METRICS, Evaluation
+from ssagan_tf.files import BUNDLED_MODEL
 
 COUNT = 160  # more than there are features
 FEATURE_METRICS = ["fid", "kid", "is", "precision_recall", "semantics"]
@@ -200,3 +201,8 @@ def test_a_metric_that_fails_takes_no_other_along(model, birds, tmp_path, monkey
     with pytest.raises(UserError, match="Nothing to score"):
         evaluate(model, birds, ["semantics", "fails"], "synthbirds", 4, tmp_path)
     assert list(json.loads((tmp_path / "report.json").read_text())["scores"]) == ["semantics"]
+
+
+def test_a_model_by_name_says_what_its_folder_says():
+    named, folder = report.about("synthbirds_64"), report.about(BUNDLED_MODEL)
+    assert named == folder | {"path": "synthbirds_64"} and named["ema_pictures"] == 500
