@@ -134,7 +134,7 @@ def versions() -> dict[str, str]:
 
 
 def about(model: str | os.PathLike) -> dict:
-    """What a run or model folder, or a model by name, says of its weights: path, and the half-life of their average in pictures (0: none).
+    """What a run folder, a model folder or name says of its weights: path, and half-life of their average (0: none).
 
     Raises:
         UserError: the folder has no configuration.
