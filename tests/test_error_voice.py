@@ -13,7 +13,7 @@ ERRORS = {"UserError", "UsageError", "OnDeviceError"}
 VOICE = re.compile(r"^.*[.}>] Received:? .+([.:;] |[}>])[^ ].*[^ ]$")
 ADVICE = re.compile(
     r"(?i)(Add|Apply|Ask|Attach|Build|Change|Check|Choose|Connect|Correct|Describe|Do|Download|Draw|Evaluate|Export|Expected|Free|Get|Give|Go|"
-    r"Install|Keep|Leave|Look|Make|Name|Open|Prepare|Pretrain|Put|Raise|Read|Remove|Rename|Replace|Restore|Run|Save|Say|"
+    r"Install|Keep|Leave|List|Look|Make|Name|Open|Prepare|Pretrain|Put|Raise|Read|Remove|Rename|Replace|Restore|Run|Save|Say|"
     r"Send|Set|Shorten|Start|Take|Train|Use|Wait|Wanted|Write|\{)"
 )
 
