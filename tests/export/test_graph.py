@@ -49,7 +49,7 @@ def test_words_and_sentences_are_those_of_the_text_encoder(model):
 
 
 def test_another_kind_of_text_encoder_is_refused():
-    with pytest.raises(UserError, match="cannot be exported. Received: Embedding"):
+    with pytest.raises(UserError, match="cannot be exported so. Received: Embedding"):
         TextGraph(keras.layers.Embedding(7, 4), 18)
 
 
