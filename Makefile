@@ -78,7 +78,7 @@ notebooks: $(INSTALLED)  ## the notebooks run anew, with what they show kept
 test-kills: $(INSTALLED)  ## a training that is killed 30 times must end as one that was not; some 10 minutes
 	PYTHONPATH=. $(BIN)/python tests/training/kills.py
 
-fuzz: $(INSTALLED)  ## 100,000 damaged inputs for everything that reads from outside; some 10 minutes
+fuzz: $(INSTALLED)  ## 100,000 damaged inputs for everything that reads from outside; an hour
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	PYTHONPATH=. $(BIN)/python tests/fuzz/fuzz.py
 

@@ -23,7 +23,6 @@ from ssagan_tf.networks.layers import (
 )
 
 FIRST_SIZE = 4  # height and width of the first features
-IMAGE_SIZES = (64, 128, 256)
 
 
 def check_size(image_size: int, base_filters: int) -> int:

@@ -11,12 +11,13 @@ import io
 import json
 import pathlib
 import pickle
+import queue
 import random
 import shutil
 import struct
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import safetensors.numpy
@@ -162,14 +163,16 @@ def take_records(data: bytes) -> None:
         path.write_bytes(data[1:])
     from ssagan_tf.data.pipeline import damage_told
 
+    records, examples = _pipeline()
     with damage_told():
-        for _ in _examples(str(path)):
-            pass
+        for record in tf.data.TFRecordDataset(str(path)).take(3):
+            records.put(record.numpy())
+            next(examples)
 
 
 @functools.cache
-def _examples(path: str):
-    """The first few of the file, which is read anew each time."""
+def _pipeline() -> tuple[queue.SimpleQueue, Iterator]:
+    """Records in, examples out: one data set for all inputs, because to begin one takes fifty times as long."""
     import tensorflow as tf
 
     from ssagan_tf.data import pipeline
@@ -180,7 +183,11 @@ def _examples(path: str):
     def one(record):
         return pipeline._augmented(pipeline._parsed(record), tf.constant([1, 2], tf.int64), encoder, config)
 
-    return tf.data.TFRecordDataset(path).map(one).take(3)
+    records = queue.SimpleQueue()
+    taken = tf.data.Dataset.from_generator(
+        lambda: iter(records.get, None), output_signature=tf.TensorSpec([], tf.string)
+    )
+    return records, iter(taken.map(one))
 
 
 def record_seeds() -> list[bytes]:
