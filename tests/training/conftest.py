@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ssagan_tf.config import Config
+from ssagan_tf.training import trainer
+from ssagan_tf.training.run import Run
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +44,21 @@ def tiny(pictures):
     )
     sizes = {"noise_dim": 5, "sentence_dim": 6, "mask_filters": 3, "embedding_dim": 5, "image_encoder": None}
     return dataclasses.replace(config, model=dataclasses.replace(config.model, **sizes))
+
+
+@pytest.fixture(scope="session")
+def straight(tiny, tmp_path_factory):
+    """Six steps without a break."""
+    run = Run(tmp_path_factory.mktemp("straight") / "run")
+    return trainer.train(run, tiny), run
+
+
+@pytest.fixture
+def copy(straight, tmp_path):
+    """The same run as if it had been killed after step 2."""
+    run = Run(shutil.copytree(straight[1].folder, tmp_path / "copy"))
+    for folder in run.checkpoints.iterdir():
+        if folder.name > "step-00000002":
+            shutil.rmtree(folder)
+    shutil.rmtree(run.samples)
+    return run

@@ -1,0 +1,91 @@
+"""`train.py` in a process of its own: its flags, and how it ends."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from states import assert_same, state
+
+from ssagan_tf.training import checkpoint, trainer
+from ssagan_tf.training.run import Run
+
+ROOT = pathlib.Path(__file__).parents[2]
+SCRIPT = ROOT / "scripts" / "train.py"
+
+
+def command(*flags: str) -> list[str]:
+    return [sys.executable, "-W", "error:::ssagan_tf", str(SCRIPT), *flags]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def script(*flags: str, cwd: pathlib.Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command(*flags), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def started(run: Run, tmp_path: pathlib.Path, steps: int) -> subprocess.Popen:
+    """The script, going on with a run; returns once it has written a checkpoint."""
+    before = set(run.checkpoints.iterdir())
+    with open(tmp_path / "shown.txt", "w") as shown:
+        flags = ["--dataset=folder", f"--out={run.folder}", "--resume", f"--steps={steps}", "--checkpoint_every=2"]
+        process = subprocess.Popen(command(*flags), cwd=tmp_path, env=environment(), stdout=shown, stderr=shown)
+    deadline = time.monotonic() + 240
+    while not set(run.checkpoints.glob("step-*")) - before:
+        assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "shown.txt").read_text()
+        time.sleep(0.05)
+    return process
+
+
+def test_help_is_quick_and_from_any_folder(tmp_path):
+    began = time.monotonic()
+    done = script("--help", cwd=tmp_path)
+    assert done.returncode == 0 and "--dataset" in done.stdout and "--resume" in done.stdout
+    assert "tensorflow" not in done.stderr.lower()
+    assert time.monotonic() - began < 20  # a second or two where nothing else runs; TensorFlow alone takes longer
+
+
+def test_wrong_flags_are_status_2(tmp_path):
+    done = script("--dataset=mars", cwd=tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(pictures, tmp_path):
+    (tmp_path / "file").write_text("")
+    flags = ["--dataset=folder", f"--data_dir={pictures}", "--preset=small", f"--out={tmp_path / 'file' / 'run'}"]
+    done = script(*flags, cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "Received: " in errors[0] and "Traceback" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_ctrl_c_saves_and_exits_with_130(copy, tmp_path):
+    process = started(copy, tmp_path, steps=10**6)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=240) == 130, (tmp_path / "shown.txt").read_text()
+    shown = (tmp_path / "shown.txt").read_text()
+    assert "stopped by SIGINT" in shown and "Traceback" not in shown
+    step = checkpoint.newest(copy.checkpoints).step
+    assert f"{step:,} of 1,000,000 iterations" in shown
+    assert (copy.samples / f"samples-{step:08d}.png").is_file()
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_as_if_it_had_not_been(copy, tiny, tmp_path):
+    process = started(copy, tmp_path, steps=10**6)
+    process.kill()
+    process.wait()
+    steps = checkpoint.newest(copy.checkpoints).step + 4
+    done = script("--dataset=folder", f"--out={copy.folder}", "--resume", f"--steps={steps}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    whole = Run(tmp_path / "whole")
+    trainer.train(whole, tiny.override(steps=steps))
+    assert_same(state(copy), state(whole))
