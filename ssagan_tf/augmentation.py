@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 
 from ssagan_tf import distribution
-from ssagan_tf.networks.layers import at_least_float32, register
+from ssagan_tf.networks.primitives import at_least_float32, register
 
 TARGET = 0.6  # of the mean sign of real pictures' logits, as published
 FIXED = 0.5  # probability of each kind of variation if nothing steers it

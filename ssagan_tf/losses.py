@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from ssagan_tf.networks.layers import at_least_float32
+from ssagan_tf.networks.primitives import at_least_float32
 
 _SAME = 1e-8  # smallest product of norms in a cosine
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from ssagan_tf.networks.layers import register
+from ssagan_tf.networks.primitives import register
 
 
 @register

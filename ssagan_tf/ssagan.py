@@ -19,7 +19,7 @@ from ssagan_tf.networks import (
     SentenceEncoder,
     text_encoder_of,
 )
-from ssagan_tf.networks.layers import at_least_float32, register
+from ssagan_tf.networks.primitives import at_least_float32, register
 from ssagan_tf.optimizers import published_optimizers
 from ssagan_tf.presets import PresetModel
 from ssagan_tf.text.captions import lengths_of

@@ -14,7 +14,8 @@ from ssagan_tf import saving
 from ssagan_tf.data.synthbirds import ATTRIBUTES, Caption
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.resizing import pillow_bilinear
-from ssagan_tf.networks.layers import BatchNorm, conv, dense, leaky_relu, register
+from ssagan_tf.networks.layers import BatchNorm
+from ssagan_tf.networks.primitives import conv, dense, leaky_relu, register
 
 WEIGHTS = pathlib.Path(__file__).parent / "attribute_network.safetensors"
 IMAGE_SIZE = 64

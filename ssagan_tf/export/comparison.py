@@ -1,7 +1,7 @@
 """How exports compare with the model that they were made from: size, pictures, time and memory.
 
 Each one draws in a process of its own, so that none has the memory or the threads of another. A further format is a
-function here that makes a `Drawer`, and a line in `_DRAWERS` and `_found`.
+function here that makes a `Loaded`, and a line in `_LOADERS` and `_found`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawer:
+class Loaded:
     """A loaded export.
 
     Attributes:
@@ -149,28 +149,28 @@ def _in_a_process(
 
 
 def _measure(kind: str, path: str, threads: int, captions: Sequence[str], count: int, out: str) -> dict[str, object]:
-    drawer = _DRAWERS[kind](pathlib.Path(path), threads)
+    loaded = _LOADERS[kind](pathlib.Path(path), threads)
     for _ in range(_WARM_UPS):
-        drawer.draw(captions[0], 0)
+        loaded.draw(captions[0], 0)
     drawn, seconds = [], []
     for caption in captions:
         for seed in range(count):
             started = time.perf_counter()
-            drawn.append(drawer.draw(caption, seed))
+            drawn.append(loaded.draw(caption, seed))
             seconds.append(time.perf_counter() - started)
     np.save(out, np.concatenate(drawn))
-    return {"size": drawer.size, "seconds": statistics.median(seconds), "memory": _peak_memory()}
+    return {"size": loaded.size, "seconds": statistics.median(seconds), "memory": _peak_memory()}
 
 
-def _keras(path: pathlib.Path, threads: int) -> Drawer:
+def _keras(path: pathlib.Path, threads: int) -> Loaded:
     _limit_tensorflow(threads)
     from ssagan_tf.training.run import load_model
 
     model = load_model(path)
-    return Drawer(model.generate, sum(variable.numpy().nbytes for variable in model.sampling_variables().values()))
+    return Loaded(model.generate, sum(variable.numpy().nbytes for variable in model.sampling_variables().values()))
 
 
-def _saved_model(path: pathlib.Path, threads: int) -> Drawer:
+def _saved_model(path: pathlib.Path, threads: int) -> Loaded:
     _limit_tensorflow(threads)
     import tensorflow as tf
 
@@ -182,14 +182,14 @@ def _saved_model(path: pathlib.Path, threads: int) -> Drawer:
         return pictures.to_uint8(outputs["images"].numpy())
 
     parts = [*path.glob("*.pb"), *path.glob("variables/*"), *path.glob("assets/*")]
-    return Drawer(draw, sum(part.stat().st_size for part in parts))
+    return Loaded(draw, sum(part.stat().st_size for part in parts))
 
 
-def _tflite(path: pathlib.Path, threads: int) -> Drawer:
-    return Drawer(on_device.Sampler(path, threads).generate, path.stat().st_size)
+def _tflite(path: pathlib.Path, threads: int) -> Loaded:
+    return Loaded(on_device.Sampler(path, threads).generate, path.stat().st_size)
 
 
-def _onnx(path: pathlib.Path, threads: int) -> Drawer:
+def _onnx(path: pathlib.Path, threads: int) -> Loaded:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -206,10 +206,10 @@ def _onnx(path: pathlib.Path, threads: int) -> Drawer:
         noise = on_device.normals([seed], noise_dim)
         return pictures.to_uint8(image.run(["image"], {"noise": noise, "sentence": sentence})[0])
 
-    return Drawer(draw, sum(file.stat().st_size for file in files))
+    return Loaded(draw, sum(file.stat().st_size for file in files))
 
 
-_DRAWERS: dict[str, Callable[[pathlib.Path, int], Drawer]] = {
+_LOADERS: dict[str, Callable[[pathlib.Path, int], Loaded]] = {
     "keras": _keras,
     "saved_model": _saved_model,
     "tflite": _tflite,

@@ -18,14 +18,8 @@ import tensorflow as tf
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Generator, SentenceEncoder, TextEncoder
 from ssagan_tf.networks.generator import FIRST_SIZE
-from ssagan_tf.networks.layers import (
-    LEAK,
-    SSCBN,
-    BatchNorm,
-    MaskPredictor,
-    SSACNBlock,
-    upsample_bilinear,
-)
+from ssagan_tf.networks.layers import SSCBN, BatchNorm, MaskPredictor, SSACNBlock
+from ssagan_tf.networks.primitives import LEAK, upsample_bilinear
 from ssagan_tf.ssagan import SSAGAN
 
 

@@ -11,7 +11,6 @@ bodies, formats ("instances" and "inputs"), error codes and `{"error": ...}` are
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import http.server
 import json
@@ -30,42 +29,15 @@ from google.protobuf import json_format
 from ssagan_tf import saved_models
 from ssagan_tf.errors import UserError
 from ssagan_tf.export import newest_version, serving
+from ssagan_tf.export.rest import HTTP_STATUS, ServingError, answer_of, arrays_of, invalid
 
-HTTP_STATUS = {
-    "INVALID_ARGUMENT": 400,
-    "FAILED_PRECONDITION": 400,
-    "OUT_OF_RANGE": 400,
-    "NOT_FOUND": 404,
-    "DEADLINE_EXCEEDED": 504,
-    "RESOURCE_EXHAUSTED": 429,
-    "UNIMPLEMENTED": 501,
-    "UNAVAILABLE": 503,
-}  # 500 for all others
 _LARGEST_BODY = 32 * 2**20  # bytes; 32 captions of the longest kind fit
 _LARGE_BODY = 64 * 2**10  # bytes; bodies above it are read a few at a time, so that callers cannot fill the memory
 _LARGE_AT_ONCE = 8
 _AT_ONCE = 2  # requests read, computed and answered at a time; each may take hundreds of MB
 _PATIENCE = 30.0  # seconds that a request waits for its turn, and a connection for the next bytes
-_LARGEST_FLOAT = float(np.finfo(np.float32).max)
 _PREDICT = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d{1,18}))?:predict")
 _STATUS = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d{1,18}))?(/metadata)?")
-
-
-class ServingError(Exception):
-    """What a server answers instead of a result.
-
-    Args:
-        code: name of a canonical code, such as "INVALID_ARGUMENT".
-        message: for whoever asked.
-    """
-
-    def __init__(self, code: str, message: str):
-        super().__init__(message)
-        self.code = code
-
-
-def _invalid(message: str) -> ServingError:
-    return ServingError("INVALID_ARGUMENT", message)
 
 
 # === The model ===
@@ -113,7 +85,7 @@ class ServedModel:
     def inputs_of(self, signature: str) -> dict[str, typing.Any]:
         """TensorInfo of each input. Raises ServingError for an unknown signature."""
         if signature not in self.signatures:
-            raise _invalid(f'Serving signature name: "{signature}" not found in signature def')
+            raise invalid(f'Serving signature name: "{signature}" not found in signature def')
         return dict(self.signatures[signature].inputs)
 
     def predict(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -124,12 +96,12 @@ class ServedModel:
         """
         wanted = self.inputs_of(signature)
         if set(inputs) != set(wanted):
-            raise _invalid(
+            raise invalid(
                 f"input size does not match signature: {len(inputs)}!={len(wanted)}. "
                 f"Sent extra: {sorted(set(inputs) - set(wanted))}. "
                 f"Missing but required: {sorted(set(wanted) - set(inputs))}."
             )
-        tensors = {name: _checked(name, inputs[name], info) for name, info in wanted.items()}
+        tensors = {name: _as_tensor(name, inputs[name], info) for name, info in wanted.items()}
         try:
             outputs = self._loaded.signatures[signature](**tensors)
             return {name: value.numpy() for name, value in outputs.items()}
@@ -141,151 +113,20 @@ class ServedModel:
 _CODES = {name: value for name, value in vars(tf.errors).items() if name.isupper() and isinstance(value, int)}
 
 
-def _checked(name: str, value: np.ndarray, info) -> tf.Tensor:
+def _as_tensor(name: str, value: np.ndarray, info) -> tf.Tensor:
     """The array as a tensor, if it fits the signature."""
     wanted = tf.TensorSpec(info.tensor_shape, info.dtype)
     tensor = tf.constant(value, tf.string) if value.dtype == object else tf.constant(value)
     if tensor.dtype != wanted.dtype:
-        raise _invalid(f"Input {name} must be {wanted.dtype.name} but was {tensor.dtype.name}")
+        raise invalid(f"Input {name} must be {wanted.dtype.name} but was {tensor.dtype.name}")
     if not wanted.shape.is_compatible_with(tensor.shape):
-        raise _invalid(f"Input {name} must be of shape {wanted.shape} but was {tensor.shape}")
+        raise invalid(f"Input {name} must be of shape {wanted.shape} but was {tensor.shape}")
     return tensor
 
 
 def _reason(error: tf.errors.OpError) -> str:
     """What an operation said, without where in the graph it stands."""
     return error.message.split("<stack traces unavailable>")[-1].split("\n\t [[")[0].strip()
-
-
-# === From JSON and back ===
-
-
-def arrays_of(body: bytes, inputs_of: typing.Callable[[str], dict]) -> tuple[str, dict[str, np.ndarray], bool]:
-    """A request's body -> (signature, its inputs, whether the answer is to be in rows).
-
-    Raises:
-        ServingError: it is no such request.
-    """
-    try:
-        request = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise _invalid(f"JSON Parse error: {error}") from error
-    if not isinstance(request, dict):
-        raise _invalid("The request is not a JSON object")
-    signature = request.get("signature_name", "serving_default")
-    if not isinstance(signature, str):
-        raise _invalid("'signature_name' key must be a string value")
-    wanted = inputs_of(signature)
-    if ("instances" in request) == ("inputs" in request):
-        raise _invalid("Expecting one of 'instances' and 'inputs'")
-    if "inputs" in request:
-        return signature, _from_columns(request["inputs"], wanted), False
-    return signature, _from_rows(request["instances"], wanted), True
-
-
-def _from_columns(given: typing.Any, wanted: dict) -> dict[str, np.ndarray]:
-    if not isinstance(given, dict) or _is_base64(given):
-        given = {_only(wanted, "inputs"): given}
-    missing = sorted(set(wanted) - set(given))
-    if missing:
-        raise _invalid(f"Missing named input: {missing[0]} in 'inputs' object")
-    # As in TensorFlow Serving, what is not wanted is not looked at.
-    return {name: _array(given[name], info) for name, info in wanted.items()}
-
-
-def _from_rows(rows: typing.Any, wanted: dict) -> dict[str, np.ndarray]:
-    if not isinstance(rows, list):
-        raise _invalid("Expecting 'instances' to be a list/array")
-    if not rows:
-        raise _invalid("No values in 'instances' array")
-    if not isinstance(rows[0], dict) or _is_base64(rows[0]):
-        return {_only(wanted, "instances"): _array(rows, wanted[_only(wanted, "instances")])}
-    for index, row in enumerate(rows):
-        if not isinstance(row, dict) or set(row) != set(wanted):
-            raise _invalid(
-                f"Failed to process element: {index} of 'instances' list. Keys must be equal to: "
-                f"{','.join(sorted(wanted))}"
-            )
-    return {name: _array([row[name] for row in rows], info) for name, info in wanted.items()}
-
-
-def _only(wanted: dict, key: str) -> str:
-    if len(wanted) > 1:
-        raise _invalid(f"{key} is a plain list, but the signature has several inputs: {', '.join(sorted(wanted))}")
-    return next(iter(wanted))
-
-
-def _array(value: typing.Any, info) -> np.ndarray:
-    """Nested lists as an array of the input's type."""
-    shape, probe = [], value
-    while isinstance(probe, list):
-        shape.append(len(probe))
-        probe = probe[0] if probe else None
-    if len(shape) != len(info.tensor_shape.dim):
-        raise _invalid(f"Expecting lists of depth {len(info.tensor_shape.dim)} but got {len(shape)}")
-    dtype = tf.dtypes.as_dtype(info.dtype)
-    flat: list = []
-    _flatten(value, shape, dtype, flat)
-    array = np.empty(len(flat), dtype.as_numpy_dtype)
-    array[:] = flat
-    return array.reshape(shape)
-
-
-def _flatten(value: typing.Any, shape: list[int], dtype: tf.DType, flat: list) -> None:
-    if not shape and not isinstance(value, list):
-        flat.append(_scalar(value, dtype))
-    elif not shape or not isinstance(value, list) or len(value) != shape[0]:
-        raise _invalid(f"Lists of one input differ in depth or length: {_short(value)}")
-    else:
-        for part in value:
-            _flatten(part, shape[1:], dtype, flat)
-
-
-def _scalar(value: typing.Any, dtype: tf.DType) -> typing.Any:
-    if dtype == tf.string and isinstance(value, str):
-        try:
-            return value.encode()
-        except UnicodeEncodeError as error:
-            raise _invalid("JSON Parse error: The surrogate pair in string is invalid.") from error
-    if dtype == tf.string and _is_base64(value):
-        try:
-            return base64.b64decode(value["b64"], validate=True)
-        except ValueError as error:
-            raise _invalid("Unable to base64 decode") from error
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if dtype == tf.int64 and number and isinstance(value, int) and -(2**63) <= value < 2**63:
-        return value
-    if dtype.is_floating and number and abs(value) <= _LARGEST_FLOAT:
-        return value
-    raise _invalid(f"JSON Value: {_short(value)} is not of expected type: {dtype.name}")
-
-
-def _is_base64(value: typing.Any) -> bool:
-    return isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str)
-
-
-def _short(value: typing.Any) -> str:
-    # Cut before it is printed: an integer of many digits cannot be.
-    text = json.dumps(value) if not isinstance(value, int) or abs(value) < 2**70 else "an integer of many digits"
-    return text if len(text) <= 100 else text[:97] + "..."
-
-
-def answer_of(outputs: dict[str, np.ndarray], rows: bool) -> dict:
-    """A signature's outputs as the body of an answer."""
-    listed = {name: _listed(name, value) for name, value in outputs.items()}
-    if not rows:
-        return {"outputs": listed if len(listed) > 1 else next(iter(listed.values()))}
-    if len(listed) == 1:
-        return {"predictions": next(iter(listed.values()))}
-    return {"predictions": [dict(zip(listed, row, strict=True)) for row in zip(*listed.values(), strict=True)]}
-
-
-def _listed(name: str, value: np.ndarray) -> list:
-    if value.dtype != object:
-        return value.tolist()
-    if name.endswith("_bytes"):
-        return [{"b64": base64.b64encode(content).decode()} for content in value]
-    return [content.decode(errors="replace") for content in value]
 
 
 # === HTTP ===
@@ -347,7 +188,7 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
         # Python makes no number of thousands of digits.
         if not length.isdecimal() or len(length) > 15 or int(length) > _LARGEST_BODY:
             self.close_connection = True  # what follows is the body, not another request
-            raise _invalid(
+            raise invalid(
                 f"The body must have a length of at most {_LARGEST_BODY:,} bytes. Received: {length[:80] or 'none'}"
             )
         with self.large if int(length) > _LARGE_BODY else contextlib.nullcontext():
@@ -366,7 +207,7 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
     def _asked(self, pattern: re.Pattern) -> tuple[ServedModel, re.Match]:
         found = pattern.fullmatch(self.path)
         if not found:
-            raise _invalid(f"Malformed request: {self.command} {self.path}")
+            raise invalid(f"Malformed request: {self.command} {self.path}")
         self.model.check(urllib.parse.unquote(found[1]), int(found[2]) if found[2] else None)
         return self.model, found
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from ssagan_tf.networks.layers import BatchNorm, at_least_float32, conv, dense, leaky_relu, register
+from ssagan_tf.networks.layers import BatchNorm
+from ssagan_tf.networks.primitives import at_least_float32, conv, dense, leaky_relu, register
 
 # Of each convolution: its filters in parts of `base_filters`, its size, its stride. Regions come from the last but one.
 _CONVS = ((1, 4, 2), (2, 4, 2), (2, 3, 1), (4, 4, 2), (4, 3, 1), (8, 4, 2))

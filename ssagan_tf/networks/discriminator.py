@@ -6,7 +6,8 @@ import keras
 import tensorflow as tf
 
 from ssagan_tf.networks.generator import added_blocks, check_size
-from ssagan_tf.networks.layers import DownBlock, at_least_float32, conv, leaky_relu, register
+from ssagan_tf.networks.layers import DownBlock
+from ssagan_tf.networks.primitives import at_least_float32, conv, leaky_relu, register
 
 _LAST_SIZE = 4  # height and width of the features
 

@@ -9,10 +9,8 @@ import keras
 import tensorflow as tf
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.networks.layers import (
-    BatchNorm,
-    MaskPredictor,
-    SSACNBlock,
+from ssagan_tf.networks.layers import BatchNorm, MaskPredictor, SSACNBlock
+from ssagan_tf.networks.primitives import (
     at_least_float32,
     conv,
     dense,

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ssagan_tf import saved_models
 from ssagan_tf.errors import UserError
-from ssagan_tf.networks.layers import dense
+from ssagan_tf.networks.primitives import dense
 
 PREFIX = "hub:"
 _FLAG = f"--text_encoder={PREFIX}FOLDER"

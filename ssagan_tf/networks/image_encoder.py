@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.networks.layers import BatchNorm, at_least_float32, interpolation, register
+from ssagan_tf.networks.layers import BatchNorm
+from ssagan_tf.networks.primitives import at_least_float32, interpolation, register
 
 INCEPTION_SIZE = 299  # height and width of the pictures that Inception sees
 _HEAD_RANGE = 0.1

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.networks.layers import register
+from ssagan_tf.networks.primitives import register
 
 _EMBEDDING_RANGE = 0.1
 

@@ -7,7 +7,8 @@ import grpc
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from ssagan_tf.export.server import ServedModel, ServingError
+from ssagan_tf.export.rest import ServingError
+from ssagan_tf.export.server import ServedModel
 
 
 class Servicer(prediction_service_pb2_grpc.PredictionServiceServicer):

@@ -9,7 +9,8 @@ import time
 import numpy as np
 import pytest
 
-from ssagan_tf.export.server import ServedModel, arrays_of
+from ssagan_tf.export.rest import arrays_of
+from ssagan_tf.export.server import ServedModel
 
 
 def ask(server, path, body=None, method=None, headers=None):

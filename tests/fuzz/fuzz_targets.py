@@ -397,7 +397,7 @@ def answers() -> list[bytes]:
 
 
 def take_request(data: bytes) -> None:
-    from ssagan_tf.export.server import ServingError, arrays_of
+    from ssagan_tf.export.rest import ServingError, arrays_of
 
     try:
         _, arrays, _ = arrays_of(data, _inputs_of)
@@ -407,7 +407,7 @@ def take_request(data: bytes) -> None:
 
 
 def _inputs_of(signature: str) -> dict:
-    from ssagan_tf.export.server import ServingError
+    from ssagan_tf.export.rest import ServingError
 
     if signature != "serving_default":
         raise ServingError("INVALID_ARGUMENT", "no such signature")

@@ -5,17 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssagan_tf.networks.layers import (
-    SSCBN,
-    BatchNorm,
-    DownBlock,
-    MaskPredictor,
-    SSACNBlock,
-    at_least_float32,
-    leaky_relu,
-    upsample_bilinear,
-    upsample_nearest,
-)
+from ssagan_tf.networks.layers import SSCBN, BatchNorm, DownBlock, MaskPredictor, SSACNBlock
+from ssagan_tf.networks.primitives import at_least_float32, leaky_relu, upsample_bilinear, upsample_nearest
 
 RANDOM = np.random.default_rng(0)
 SENTENCE_DIM = 6

@@ -11,7 +11,7 @@ from PIL import Image
 from ssagan_tf import SSAGAN, UserError, Vocabulary
 from ssagan_tf.config import FINE_TUNING, ModelConfig, preset
 from ssagan_tf.networks import Discriminator, Generator
-from ssagan_tf.networks.layers import upsample_nearest
+from ssagan_tf.networks.primitives import upsample_nearest
 from ssagan_tf.training import checkpoint, trainer
 from ssagan_tf.training.fine_tuning import carry_over, fine_tuned
 from ssagan_tf.training.run import Run, load_model
