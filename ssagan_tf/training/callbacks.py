@@ -170,7 +170,53 @@ class Pretraining(keras.callbacks.Callback):
         self._bar.step({name: float(value) for name, value in logs.items()})
 
 
-class SampleSheets(keras.callbacks.Callback):
+class Regular(keras.callbacks.Callback):
+    """Looks at the model every so many iterations: what `look` of a subclass does.
+
+    Args:
+        run: the run folder.
+        progress: knows the iteration.
+        every: iterations between looks.
+        at_end: whether to look after the last iteration, too.
+    """
+
+    def __init__(self, run: Run, progress: Progress, every: int, at_end: bool = False):
+        super().__init__()
+        self._run = run
+        self._progress = progress
+        self._every = every
+        self._at_end = at_end
+        self._writer = tf.summary.create_file_writer(str(run.tensorboard))
+
+    def look(self):
+        """Looks now."""
+        raise NotImplementedError
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._progress.step % self._every == 0:
+            self.look()
+
+    def on_train_end(self, logs=None):
+        if self._at_end and self._progress.step % self._every:
+            self.look()
+        self._writer.close()
+
+    def _plot(self, values: Mapping[str, float], prefix: str = "") -> None:
+        """Numbers into TensorBoard."""
+        with self._writer.as_default(self._progress.step):
+            for name, value in values.items():
+                tf.summary.scalar(prefix + name, value)
+        self._writer.flush()
+
+    def _warn(self, name: str, message: str) -> None:
+        """A warning into `log.jsonl` and, by a name, into TensorBoard."""
+        self._run.log({"step": self._progress.step, "warning": message})
+        with self._writer.as_default(self._progress.step):
+            tf.summary.text(name, message)
+        self._writer.flush()
+
+
+class SampleSheets(Regular):
     """Sheets of the same captions and noise as training goes on, with masks; PNG files and TensorBoard images.
 
     Args:
@@ -182,24 +228,11 @@ class SampleSheets(keras.callbacks.Callback):
     """
 
     def __init__(self, run: Run, captions: Sequence[str], progress: Progress, every: int, average: Generator | None):
-        super().__init__()
-        self._run = run
+        super().__init__(run, progress, every, at_end=True)
         self._captions = list(captions)
-        self._progress = progress
-        self._every = every
         self._average = average
-        self._writer = tf.summary.create_file_writer(str(run.tensorboard))
 
-    def on_train_batch_end(self, batch, logs=None):
-        if self._progress.step % self._every == 0:
-            self.draw()
-
-    def on_train_end(self, logs=None):
-        if self._progress.step % self._every:
-            self.draw()
-        self._writer.close()
-
-    def draw(self):
+    def look(self):
         """Draws and writes `samples/step-....png` and `samples/masks-step-....png`."""
         sheets = {"samples": self._sheet(), "masks": self._mask_sheet()}
         with self._writer.as_default(self._progress.step):

@@ -92,6 +92,37 @@ def keep_alone(
             _remove(other)
 
 
+class Best:
+    """The best state of a run so far, alone in a folder, with what was noted of it: metric, value and count.
+
+    Args:
+        folder: where it is kept; what an earlier call kept there is compared with if metric and count are the same.
+        named: what is saved, by name.
+        metric: that the value is of.
+        count: pictures that it is of: the distance of fewer pictures is larger.
+        lowest: whether the lowest value is the best, not the highest.
+    """
+
+    def __init__(
+        self, folder: pathlib.Path, named: Mapping[str, keras.Variable], metric: str, count: int, lowest: bool = False
+    ):
+        self._folder = folder
+        self._named = named
+        self._about = {"metric": metric, "count": count}
+        self._sign = -1 if lowest else 1
+        found = newest(folder)
+        comparable = found is not None and self._about.items() <= found.note.items()
+        self._value = float(found.note["value"]) if comparable else None
+
+    def offer(self, step: int, value: float) -> bool:
+        """Keeps the state as it is now if its value is the best so far, and says whether it is."""
+        if self._value is not None and self._sign * value <= self._sign * self._value:
+            return False
+        keep_alone(self._folder, step, self._named, {**self._about, "value": value})
+        self._value = value
+        return True
+
+
 def _remove(checkpoint: pathlib.Path) -> None:
     """Not there any more at once, however long it takes to delete."""
     going = checkpoint.rename(checkpoint.with_name(f".{checkpoint.name}.removed"))

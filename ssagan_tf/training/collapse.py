@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
@@ -13,7 +12,7 @@ from absl import logging
 from ssagan_tf import noise
 from ssagan_tf.guard import was_skipped
 from ssagan_tf.networks import Generator
-from ssagan_tf.training.callbacks import Progress
+from ssagan_tf.training.callbacks import Progress, Regular
 from ssagan_tf.training.run import Run
 
 _CAPTIONS = 4
@@ -48,7 +47,7 @@ SIGNS = {
 }
 
 
-class CollapseWatch(keras.callbacks.Callback):
+class CollapseWatch(Regular):
     """Measures every so many iterations and warns, once until it is well again.
 
     Under `watch/` in TensorBoard: "discriminator_loss", its mean since the last time; "mask_deviation", the largest
@@ -64,24 +63,16 @@ class CollapseWatch(keras.callbacks.Callback):
     """
 
     def __init__(self, run: Run, captions: Sequence[str], progress: Progress, every: int, average: Generator | None):
-        super().__init__()
-        self._run = run
+        super().__init__(run, progress, every)
         self._captions = list(captions)[:_CAPTIONS]
-        self._progress = progress
-        self._every = every
         self._average = average
         self._losses: list[float] = []
         self._told: set[str] = set()
-        self._writer = tf.summary.create_file_writer(str(run.tensorboard))
 
     def on_train_batch_end(self, batch, logs=None):
         if logs and "discriminator_loss" in logs and not was_skipped(logs):
             self._losses.append(float(logs["discriminator_loss"]))
-        if self._progress.step % self._every == 0:
-            self.look()
-
-    def on_train_end(self, logs=None):
-        self._writer.close()
+        super().on_train_batch_end(batch, logs)
 
     def look(self) -> dict[str, float]:
         """Measures now, writes it down and warns; returns what was measured."""
@@ -89,12 +80,9 @@ class CollapseWatch(keras.callbacks.Callback):
         if self._losses:
             values["discriminator_loss"] = float(np.mean(self._losses))
             self._losses.clear()
-        step = self._progress.step
-        with self._writer.as_default(step):
-            for name, value in values.items():
-                tf.summary.scalar(f"watch/{name}", value)
-                self._warn(name, value)
-        self._writer.flush()
+        self._plot(values, "watch/")
+        for name, value in values.items():
+            self._judge(name, value)
         return values
 
     def _drawn(self) -> dict[str, float]:
@@ -109,7 +97,7 @@ class CollapseWatch(keras.callbacks.Callback):
             values["mask_deviation"] = float(max(mask.numpy().std(axis=(1, 2)).mean() for mask in masks))
         return values
 
-    def _warn(self, name: str, value: float) -> None:
+    def _judge(self, name: str, value: float) -> None:
         sign = SIGNS[name]
         if value >= sign.least:
             self._told.discard(name)
@@ -117,5 +105,4 @@ class CollapseWatch(keras.callbacks.Callback):
             self._told.add(name)
             message = f"{name} is {value:.2g}, below {sign.least:g}: {sign.what}. Try this: {sign.advice}."
             logging.warning("After iteration %d %s", self._progress.step, message)
-            self._run.log({"step": self._progress.step, "warning": message})
-            tf.summary.text("watch/warnings", message)
+            self._warn("watch/warnings", message)

@@ -12,13 +12,11 @@ import dataclasses
 import os
 import pathlib
 import shlex
-import signal
 import time
 import typing
 
 import keras
 import safetensors
-import tensorflow as tf
 from absl import logging
 
 from ssagan_tf import files, saving
@@ -33,7 +31,7 @@ from ssagan_tf.evaluation.retrieval import MISMATCHED, Precision
 from ssagan_tf.pictures import save_png
 from ssagan_tf.text.captions import CaptionEncoder
 from ssagan_tf.text.vocabulary import Vocabulary
-from ssagan_tf.training.callbacks import Progress, StopGently
+from ssagan_tf.training.callbacks import Progress, Regular, StopGently
 from ssagan_tf.training.pretraining import (
     begin_pretraining,
     epoch_of,
@@ -41,7 +39,7 @@ from ssagan_tf.training.pretraining import (
     pretraining_options,
     vocabulary_for,
 )
-from ssagan_tf.training.run import Run
+from ssagan_tf.training.run import Ended, Run
 from ssagan_tf.training.trainer import open_data, resolve_run
 from ssagan_tf.training.workers import devices, own_run
 
@@ -70,21 +68,13 @@ _DRAWS = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class Outcome(Ended):
     """How a pretraining ended.
 
     Attributes:
-        run: its folder.
-        step: iterations done in all.
-        signal: that stopped it, or None.
-        time_is_up: whether `max_minutes` stopped it.
         report: what the kept weights score, in words.
     """
 
-    run: Run
-    step: int
-    signal: int | None
-    time_is_up: bool
     report: str
 
 
@@ -107,14 +97,9 @@ def summary(outcome: Outcome, config: Config) -> str:
     """What came out, what was written and what to run next, in words."""
     run, dataset, steps = outcome.run, config.data.dataset, config.train.pretraining_steps
     folder = shlex.quote(str(run.folder))
-    why = ""
-    if outcome.signal is not None:
-        why = f", stopped by {signal.Signals(outcome.signal).name}"
-    elif outcome.time_is_up:
-        why = f", stopped after {config.train.max_minutes:g} minutes"
     go_on = f"\n  python scripts/pretrain_damsm.py --dataset={dataset} --out={folder} --resume"
     return f"""
-{outcome.step:,} of {steps:,} iterations done{why}.
+{outcome.step:,} of {steps:,} iterations done{outcome.why(config)}.
 {outcome.report}
 Written:
   {run.folder / DAMSM_FILE}   the encoders
@@ -201,7 +186,7 @@ def _retrieval(damsm: DAMSM, encoder: CaptionEncoder, held: HeldOut | None, draw
     return retrieval(damsm, encoder, held, draws)
 
 
-class Validation(keras.callbacks.Callback):
+class Validation(Regular):
     """After each epoch and at the end: the retrieval of held-out pictures into log and TensorBoard; if it is the best
     so far, the weights into `damsm.safetensors`, and a sheet of where words look.
 
@@ -227,36 +212,21 @@ class Validation(keras.callbacks.Callback):
         progress: Progress,
         epoch: int,
     ):
-        super().__init__()
-        self._run = run
+        super().__init__(run, progress, epoch, at_end=True)
         self._damsm = damsm
         self._held = held
         self._encoder = encoder
         self._vocabulary = vocabulary
-        self._progress = progress
-        self._epoch = epoch
         self._best = _kept_score(run.folder / DAMSM_FILE)
-        self._writer = tf.summary.create_file_writer(str(run.tensorboard))
 
-    def on_train_batch_end(self, batch, logs=None):
-        if self._progress.step % self._epoch == 0:
-            self.validate()
-
-    def on_train_end(self, logs=None):
-        if self._progress.step % self._epoch:
-            self.validate()
-        self._writer.close()
-
-    def validate(self) -> None:
+    def look(self) -> None:
         """Scores the weights, and keeps them if they are the best so far."""
         step = self._progress.step
         score = _retrieval(self._damsm, self._encoder, self._held, draws=1)
         notes = {"step": str(step)}
         if score is not None:
             self._run.log({"step": step, "retrieval": score.mean})
-            with self._writer.as_default(step):
-                tf.summary.scalar("retrieval", score.mean)
-            self._writer.flush()
+            self._plot({"retrieval": score.mean})
             if score.mean < self._best:
                 return
             self._best = score.mean

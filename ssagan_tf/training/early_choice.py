@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
@@ -17,7 +16,7 @@ from ssagan_tf.evaluation.retrieval import MISMATCHED, retrieval_precision
 from ssagan_tf.networks import Generator
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.training import checkpoint
-from ssagan_tf.training.callbacks import Progress
+from ssagan_tf.training.callbacks import Progress, Regular
 from ssagan_tf.training.run import Run
 
 # Stops when `Memory.memorised` was so high at so many scorings in a row, and the gap was no mere rounding.
@@ -26,7 +25,7 @@ _DRAWS = 3
 _TOGETHER = 50  # pictures
 
 
-class EarlyChoice(keras.callbacks.Callback):
+class EarlyChoice(Regular):
     """Every `score_every` iterations asks two questions of held-out pictures; `Scoring` asks a third.
 
     Do drawn pictures find their captions? R-precision of drawn ones, by the run's own encoders, which the generator
@@ -56,31 +55,19 @@ class EarlyChoice(keras.callbacks.Callback):
         config: TrainConfig,
         average: Generator | None,
     ):
-        super().__init__()
+        super().__init__(run, progress, config.score_every)
         self.memorised = False
-        self._run = run
-        self._progress = progress
         self._config = config
         self._average = average
-        self._variables = checkpoint.variables(model, average)
         size = model.generator.image_size
         self._memory = MemoryTest(model, data, config.score_count, average)
         self._held = held_out(data, size, half=0, most=config.score_count)
         self._damsm = None
         if model.image_encoder is not None and self._held is not None and self._held.enough(MISMATCHED):
             self._damsm = DAMSM(model.text_encoder, model.image_encoder)
-        self._writer = tf.summary.create_file_writer(str(run.tensorboard))
-        found = checkpoint.newest(run.best_match)
-        comparable = found is not None and found.note.get("count") == config.score_count
-        self._best = float(found.note["value"]) if found is not None and comparable else None
+        variables = checkpoint.variables(model, average)
+        self._best = checkpoint.Best(run.best_match, variables, "r_precision", config.score_count)
         self._high = 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self._progress.step % self._config.score_every == 0:
-            self.look()
-
-    def on_train_end(self, logs=None):
-        self._writer.close()
 
     def look(self) -> dict[str, float]:
         """Asks now, keeps the model if it is the best so far, and ends training if the rule says so."""
@@ -92,15 +79,10 @@ class EarlyChoice(keras.callbacks.Callback):
         if match is not None:
             values["r_precision"] = match
         self._run.log({"step": step, "pictures": self._progress.pictures, **values})
-        with self._writer.as_default(step):
-            for name, value in values.items():
-                tf.summary.scalar(f"choice/{name}", value)
-            self._judge(memory)
-        self._writer.flush()
-        if match is not None and (self._best is None or match > self._best):
-            note = {"metric": "r_precision", "value": match, "count": self._config.score_count}
-            checkpoint.keep_alone(self._run.best_match, step, self._variables, note)
-            self._best = match
+        self._plot(values, "choice/")
+        self._judge(memory)
+        if match is not None:
+            self._best.offer(step, match)
         return values
 
     def _match(self) -> float | None:
@@ -130,8 +112,7 @@ class EarlyChoice(keras.callbacks.Callback):
             f"real ones look {memory.memorised:.0%} as false as drawn ones, for {self._high} scorings in a row."
         )
         self._high = 0
-        tf.summary.text("choice/memorised", message)
-        self._run.log({"step": self._progress.step, "warning": message})
+        self._warn("choice/memorised", message)
         if not self._config.stop_memorised:
             logging.warning("%s", message)
             return

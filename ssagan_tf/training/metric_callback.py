@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 
-import keras
-import tensorflow as tf
 from absl import logging
 
 from ssagan_tf import progress as bars
@@ -22,7 +20,7 @@ from ssagan_tf.networks import Generator
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text_to_image import TextToImage
 from ssagan_tf.training import checkpoint
-from ssagan_tf.training.callbacks import Progress
+from ssagan_tf.training.callbacks import Progress, Regular
 from ssagan_tf.training.run import Run
 
 _NOT_KEPT = ("pictures", "features")  # of a scoring, once it is done
@@ -44,7 +42,7 @@ def check_scorable(data: Prepared | Source, extractor: str | None = None) -> Non
     open_extractor(protocol(metrics_for(data)[1], extractor).extractor)
 
 
-class Scoring(keras.callbacks.Callback):
+class Scoring(Regular):
     """Every so many iterations draws pictures of test captions and scores them.
 
     Scores go to `log.jsonl`, TensorBoard and `scores/step-.../report.json`; the checkpoint with the lowest distance so
@@ -69,29 +67,15 @@ class Scoring(keras.callbacks.Callback):
         config: TrainConfig,
         average: Generator | None,
     ):
-        super().__init__()
-        self._run = run
+        super().__init__(run, progress, config.score_every)
         self._data = data
-        self._progress = progress
         self._config = config
-        self._variables = checkpoint.variables(model, average)
         self._drawn_by = TextToImage(average or model.generator, model.text_encoder, model.vocabulary, model.max_words)
-        self._writer = tf.summary.create_file_writer(str(run.tensorboard))
         self._best_by = metrics_for(data)[0][0]
-        found = checkpoint.newest(run.best)
-        # The distance of fewer pictures is larger: values of another count are not to be compared with.
-        same = {"count": config.score_count, "metric": self._best_by}
-        comparable = found is not None and same.items() <= found.note.items()
-        self._best = float(found.note["value"]) if comparable else None
+        variables = checkpoint.variables(model, average)
+        self._best = checkpoint.Best(run.best, variables, self._best_by, config.score_count, lowest=True)
 
-    def on_train_batch_end(self, batch, logs=None):
-        if self._progress.step % self._config.score_every == 0:
-            self.score()
-
-    def on_train_end(self, logs=None):
-        self._writer.close()
-
-    def score(self) -> dict[str, float]:
+    def look(self) -> dict[str, float]:
         """Scores the model as it is now and keeps it if it is the best so far. Raises UserError as `evaluate`."""
         step = self._progress.step
         metrics, named_protocol = metrics_for(self._data)
@@ -112,16 +96,7 @@ class Scoring(keras.callbacks.Callback):
             shutil.rmtree(out / name, ignore_errors=True)
         values = {name: float(score["value"]) for name, score in report["scores"].items()}
         self._run.log({"step": step, "pictures": step * self._config.batch_size, **values})
-        with self._writer.as_default(step):
-            for name, value in values.items():
-                tf.summary.scalar(f"score/{name}", value)
-        self._writer.flush()
-        if self._best is None or values[self._best_by] < self._best:
-            self._keep(step, values[self._best_by])
+        self._plot(values, "score/")
+        if self._best.offer(step, values[self._best_by]):
+            logging.info("Best so far after iteration %d: %s %.4g.", step, self._best_by, values[self._best_by])
         return values
-
-    def _keep(self, step: int, value: float) -> None:
-        note = {"metric": self._best_by, "value": value, "count": self._config.score_count}
-        checkpoint.keep_alone(self._run.best, step, self._variables, note)
-        self._best = value
-        logging.info("Best so far after iteration %d: %s %.4g.", step, self._best_by, value)

@@ -8,11 +8,13 @@ checkpoints/step-00000100/                  resumable states
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
 import pathlib
 import shlex
+import signal
 from collections.abc import Mapping
 
 from ssagan_tf import files, saving
@@ -80,6 +82,29 @@ class Run:
             return
         lines = self._log.read_text(encoding="utf-8").splitlines(keepends=True)
         files.write_atomically(self._log, "".join(line for line in lines if _step_of(line) <= step))
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """How a training ended.
+
+    Attributes:
+        run: its folder.
+        step: iterations done in all.
+        signal: that stopped it, or None.
+        time_is_up: whether `max_minutes` stopped it.
+    """
+
+    run: Run
+    step: int
+    signal: int | None
+    time_is_up: bool
+
+    def why(self, config: Config) -> str:
+        """What stopped it, to be said after what was done; nothing if it came to its end."""
+        if self.signal is not None:
+            return f", stopped by {signal.Signals(self.signal).name}"
+        return f", stopped after {config.train.max_minutes:g} minutes" if self.time_is_up else ""
 
 
 def _step_of(line: str) -> float:

@@ -6,7 +6,6 @@ import dataclasses
 import os
 import pathlib
 import shlex
-import signal
 import time
 
 import keras
@@ -36,7 +35,7 @@ from ssagan_tf.training.fitting import fit
 from ssagan_tf.training.metric_callback import Scoring, check_scorable
 from ssagan_tf.training.origin import check_origin, check_same_run, origin
 from ssagan_tf.training.pretraining import provide_encoders, vocabulary_for
-from ssagan_tf.training.run import Run, load_model
+from ssagan_tf.training.run import Ended, Run, load_model
 from ssagan_tf.training.skipped import SkippedSteps
 from ssagan_tf.training.workers import DATA, devices, own_run
 
@@ -44,35 +43,25 @@ _SHEET_ROWS, _SHEET_CANDIDATES = 8, 100
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
-    """How a training ended.
+class Outcome(Ended):
+    """How a training of the GAN ended.
 
     Attributes:
-        run: its folder.
-        step: iterations done in all.
-        signal: that stopped it, or None.
-        time_is_up: whether `max_minutes` stopped it.
         memorised: whether it was stopped because the discriminator knows its pictures by heart.
     """
 
-    run: Run
-    step: int
-    signal: int | None
-    time_is_up: bool
     memorised: bool = False
+
+    def why(self, config: Config) -> str:
+        known = ", stopped because the discriminator knows its training pictures by heart"
+        return super().why(config) or known * self.memorised
 
 
 def summary(outcome: Outcome, config: Config) -> str:
     """What was written and what to run next, in words."""
     run, dataset, step = outcome.run, config.data.dataset, outcome.step
     folder = shlex.quote(str(run.folder))
-    why = ""
-    if outcome.signal is not None:
-        why = f", stopped by {signal.Signals(outcome.signal).name}"
-    elif outcome.time_is_up:
-        why = f", stopped after {config.train.max_minutes:g} minutes"
-    elif outcome.memorised:
-        why = ", stopped because the discriminator knows its training pictures by heart"
+    why = outcome.why(config)
     if not run.checkpoints.is_dir():
         return f"""
 Ended during the pretraining{why}; what it learned is in {run.pretraining}. Go on:

@@ -69,7 +69,7 @@ def test_the_checkpoint_with_the_lowest_distance_is_kept(run, model, monkeypatch
     # Gone back to an earlier checkpoint, it still knows what is to be beaten.
     again = scoring(run, model, 2)
     again._progress.step = 2
-    again.score()
+    again.look()
     assert best(run) == (2, "fid", 2.0)
 
 
@@ -81,15 +81,15 @@ def test_other_data_is_chosen_by_the_kernel_distance():
 def test_a_value_of_another_count_is_not_the_one_to_beat(run, model, monkeypatch):
     fids = iter([2.0, 3.0])  # of more pictures, the larger one may be the better
     monkeypatch.setattr(metric_callback, "evaluate", lambda *args, **more: report(next(fids)))
-    scoring(run, model, 2).score()
-    scoring(run, model, 4, count=60).score()
+    scoring(run, model, 2).look()
+    scoring(run, model, 4, count=60).look()
     assert best(run) == (4, "fid", 3.0)
 
 
 def test_scores_are_in_tensorboard(run, model, monkeypatch):
     monkeypatch.setattr(metric_callback, "evaluate", lambda *args, **more: report(7.0))
     callback = scoring(run, model, 4)
-    callback.score()
+    callback.look()
     callback.on_train_end()
     found = {}
     for path in run.tensorboard.iterdir():
