@@ -47,6 +47,24 @@ def tiny_model():
 
 
 @pytest.fixture(scope="session")
+def random_sampler(randomize):
+    """`random_sampler(caption)` -> SSAGAN for sampling that knows its words, whose pictures are no plain colour."""
+    from ssagan_tf import SSAGAN, Vocabulary
+    from ssagan_tf.networks import Generator, TextEncoder
+
+    def make(caption: str):
+        vocabulary = Vocabulary.build([caption])
+        return SSAGAN(
+            randomize(Generator(2, 64, 5, 16, 3, name="generator")),
+            None,
+            randomize(TextEncoder(len(vocabulary), 16, 0.5, 5, name="text_encoder")),
+            vocabulary=vocabulary,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def device_export(tiny_model, randomize, tmp_path_factory):
     """(SSAGAN with random weights, the folder with its TFLite files): conversion takes seconds, so it is done once."""
     from ssagan_tf.export import tflite

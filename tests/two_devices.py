@@ -8,32 +8,17 @@ import functools
 import keras
 import numpy as np
 import tensorflow as tf
+from small_gan import BATCH, CAPTIONS, CLASS_IDS, Colours, gan, gan_by_plain_steps, random_pictures
 
-from ssagan_tf import DAMSM, SSAGAN
+from ssagan_tf import DAMSM
 from ssagan_tf.augmentation import Augmentation
 from ssagan_tf.guard import was_skipped
 from ssagan_tf.losses import damsm_loss
-from ssagan_tf.networks import Discriminator, Generator, TextEncoder
+from ssagan_tf.networks import TextEncoder
 from ssagan_tf.training import checkpoint
 
-BATCH, STEPS = 4, 3
-random = np.random.default_rng(0)
-batch = {
-    "image": random.uniform(-1, 1, (BATCH, 8, 8, 3)).astype("float32"),
-    "caption": np.array([[1, 2, 3, 6], [4, 5, 2, 0], [6, 1, 0, 0], [3, 0, 0, 0]]),
-    "class_id": np.array([7, 9, 9, 1]),
-}
-
-
-@keras.saving.register_keras_serializable()
-class Colours(keras.Model):
-    def __init__(self):
-        super().__init__()
-        self.regions, self.code = keras.layers.Dense(6), keras.layers.Dense(6)
-        self(np.zeros((1, 8, 8, 3), "float32"))
-
-    def call(self, images, training=False):
-        return self.regions(images), self.code(tf.reduce_mean(images, [1, 2]))
+STEPS = 3
+batch = {"image": random_pictures(BATCH), "caption": CAPTIONS, "class_id": CLASS_IDS}
 
 
 def train(strategy, augmented=False, **options):
@@ -42,12 +27,7 @@ def train(strategy, augmented=False, **options):
         if augmented:
             options["augmentation"] = Augmentation(pictures=10 * BATCH)
             options["augmentation"].chance.assign(0.5)
-        encoders = TextEncoder(7, 6, 0.5, 5, name="t"), Colours()
-        model = SSAGAN(Generator(2, 8, 5, 6, 3, name="g"), Discriminator(2, 8, 6, name="d"), *encoders, **options)
-        for block in [*model.generator.blocks, *model.discriminator.blocks]:
-            block.gate.assign(1.0)
-        # Where a gradient is zero but for rounding Adam steps by its sign; plain steps are the honest comparison.
-        model.compile(*(keras.optimizers.SGD(0.05) for _ in range(3)))
+        model = gan_by_plain_steps(**options)
     told = []
     keep = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: told.append(dict(logs)))
     data = tf.data.Dataset.from_tensors(batch).repeat()
@@ -102,8 +82,7 @@ def by_replica_is_another_loss(two_devices):
 
 def a_step_that_is_not_finite_leaves_no_trace_on_either(two_devices):
     with two_devices.scope():
-        encoders = TextEncoder(7, 6, 0.5, 5, name="t"), Colours()
-        model = SSAGAN(Generator(2, 8, 5, 6, 3, name="g"), Discriminator(2, 8, 6, name="d"), *encoders)
+        model = gan()
         model.compile()
     named = checkpoint.variables(model, None)
 

@@ -13,37 +13,24 @@ import sys
 import keras
 import numpy as np
 import tensorflow as tf
+from small_gan import BATCH, CAPTIONS, CLASS_IDS, gan_by_plain_steps, random_pictures
 
-from ssagan_tf import SSAGAN
 from ssagan_tf.config import Config
-from ssagan_tf.networks import Discriminator, Generator, TextEncoder
 from ssagan_tf.training import trainer
 from ssagan_tf.training.callbacks import StopGently
 from ssagan_tf.training.fitting import fit
 from ssagan_tf.training.run import Run
 from ssagan_tf.training.workers import devices
 
-BATCH, STEPS = 4, 5
-
-
-@keras.saving.register_keras_serializable()
-class Colours(keras.Model):
-    def __init__(self):
-        super().__init__()
-        self.regions, self.code = keras.layers.Dense(6), keras.layers.Dense(6)
-        self(np.zeros((1, 8, 8, 3), "float32"))
-
-    def call(self, images, training=False):
-        return self.regions(images), self.code(tf.reduce_mean(images, [1, 2]))
+STEPS = 5
 
 
 def stream() -> tf.data.Dataset:
     """A batch for each step, all different."""
-    random = np.random.default_rng(0)
     batches = {
-        "image": random.uniform(-1, 1, (STEPS * BATCH, 8, 8, 3)).astype("float32"),
-        "caption": np.tile([[1, 2, 3, 6], [4, 5, 2, 0], [6, 1, 0, 0], [3, 0, 0, 0]], [STEPS, 1]),
-        "class_id": np.tile([7, 9, 9, 1], STEPS),
+        "image": random_pictures(STEPS * BATCH),
+        "caption": np.tile(CAPTIONS, [STEPS, 1]),
+        "class_id": np.tile(CLASS_IDS, STEPS),
     }
     return tf.data.Dataset.from_tensor_slices(batches).batch(BATCH, drop_remainder=True)
 
@@ -51,12 +38,7 @@ def stream() -> tf.data.Dataset:
 def losses_and_weights(strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
     keras.utils.set_random_seed(1)
     with strategy.scope():
-        encoders = TextEncoder(7, 6, 0.5, 5, name="t"), Colours()
-        model = SSAGAN(Generator(2, 8, 5, 6, 3, name="g"), Discriminator(2, 8, 6, name="d"), *encoders)
-        for block in [*model.generator.blocks, *model.discriminator.blocks]:
-            block.gate.assign(1.0)
-        # Where a gradient is zero but for rounding Adam steps by its sign; plain steps are the honest comparison.
-        model.compile(*(keras.optimizers.SGD(0.05) for _ in range(3)))
+        model = gan_by_plain_steps()
     told = {}
 
     def keep(step, logs):

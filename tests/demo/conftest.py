@@ -15,18 +15,9 @@ SCRIPT = pathlib.Path(__file__).parents[2] / "scripts" / "demo.py"
 
 
 @pytest.fixture(scope="session")
-def birds(randomize):
+def birds(random_sampler):
     """SSAGAN for sampling that knows some colours."""
-    from ssagan_tf import SSAGAN, Vocabulary
-    from ssagan_tf.networks import Generator, TextEncoder
-
-    vocabulary = Vocabulary.build(["a red bird with yellow wings and a blue crown"])
-    return SSAGAN(
-        randomize(Generator(2, 64, 5, 16, 3, name="generator")),
-        None,
-        randomize(TextEncoder(len(vocabulary), 16, 0.5, 5, name="text_encoder")),
-        vocabulary=vocabulary,
-    )
+    return random_sampler("a red bird with yellow wings and a blue crown")
 
 
 @pytest.fixture(scope="session")

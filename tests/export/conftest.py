@@ -4,18 +4,9 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def random_model(randomize):
+def random_model(random_sampler):
     """SSAGAN for sampling whose pictures are no plain colour."""
-    from ssagan_tf import SSAGAN, Vocabulary
-    from ssagan_tf.networks import Generator, TextEncoder
-
-    vocabulary = Vocabulary.build(["a red bird with yellow wings"])
-    return SSAGAN(
-        randomize(Generator(2, 64, 5, 16, 3, name="generator")),
-        None,
-        randomize(TextEncoder(len(vocabulary), 16, 0.5, 5, name="text_encoder")),
-        vocabulary=vocabulary,
-    )
+    return random_sampler("a red bird with yellow wings")
 
 
 @pytest.fixture(scope="session")
