@@ -13,11 +13,10 @@ with the package. The same caption and seed give the same picture.
 beside it, a film as GIF.
 """
 
-import pathlib
-
 from absl import app, flags
 
 from ssagan_tf import cli
+from ssagan_tf.data.source import asked_captions
 from ssagan_tf.errors import UserError
 from ssagan_tf.files import BUNDLED_MODEL
 
@@ -41,7 +40,8 @@ flags.register_validator("out", lambda out: out.lower().endswith(".png"), "must 
 
 def main(_) -> None:
     _refuse_flags_without_effect()
-    captions = _captions()
+    captions = asked_captions(_CAPTIONS.value, _FILE.value)
+    _refuse_other_ends(captions)
     # TensorFlow takes seconds to start: not before the flags are known to be right.
     cli.start_tensorflow()
     from ssagan_tf import sampling
@@ -58,20 +58,13 @@ def main(_) -> None:
     cli.say("Wrote " + " and ".join(map(str, written)))
 
 
-def _captions() -> list[str]:
-    captions = list(_CAPTIONS.value)
-    if _FILE.value is not None:
-        from ssagan_tf.data.source import read_captions
-
-        captions += read_captions(pathlib.Path(_FILE.value))
-    if not captions:
-        raise UserError('No caption. Received: none. Give --caption="..." or --captions_file=FILE.')
-    if _INTERPOLATE.value:
-        if len(captions) > 2:
-            raise UserError(f"An interpolation has two ends. Received: {len(captions)} captions. Give one or two.")
-        if len(captions) == 1 and _TO_SEED.value is None:
-            raise UserError("An interpolation has two ends. Received: one caption. Give a second, or --to_seed.")
-    return captions
+def _refuse_other_ends(captions: list[str]) -> None:
+    if not _INTERPOLATE.value:
+        return
+    if len(captions) > 2:
+        raise UserError(f"An interpolation has two ends. Received: {len(captions)} captions. Give one or two.")
+    if len(captions) == 1 and _TO_SEED.value is None:
+        raise UserError("An interpolation has two ends. Received: one caption. Give a second, or --to_seed.")
 
 
 def _refuse_flags_without_effect() -> None:

@@ -14,7 +14,7 @@ import pathlib
 from absl import flags, logging
 
 from ssagan_tf import cli, files
-from ssagan_tf.errors import UserError
+from ssagan_tf.data.source import asked_captions
 from ssagan_tf.export import client
 
 _SERVER = flags.DEFINE_string("server", "http://127.0.0.1:8501", "http://, https:// or grpc://HOST:PORT.")
@@ -32,7 +32,7 @@ _AT_ONCE = flags.DEFINE_integer("at_once", 1, "With --load: requests at the same
 
 
 def main(_) -> None:
-    captions = _captions()
+    captions = asked_captions(_CAPTION.value, _FILE.value)
     server = client.connect(_SERVER.value, _MODEL.value, _TIMEOUT.value, _TRIES.value)
     if _LOAD.value:
 
@@ -53,17 +53,6 @@ def main(_) -> None:
         path = pathlib.Path(_OUT.value) / f"{index:03d}.png"
         files.write_atomically(path, picture.png)
         cli.say(f"Wrote {path}: {caption} (seed {seed})")
-
-
-def _captions() -> list[str]:
-    captions = list(_CAPTION.value)
-    if _FILE.value is not None:
-        from ssagan_tf.data.source import read_captions
-
-        captions += read_captions(pathlib.Path(_FILE.value))
-    if not captions:
-        raise UserError('No caption. Received: none. Give --caption="..." or --captions_file=FILE.')
-    return captions
 
 
 if __name__ == "__main__":

@@ -100,12 +100,9 @@ def to_model_folder(
             "of their own."
         )
     states, vocabulary = _read(checkpoints, captions_pickle)
-    settings = preset("published", dataset)
-    config = Config(model_config(states), settings.data, settings.train)
-    config.check("the checkpoints: ")
+    config = _config(model_config(states), dataset)
     model = SSAGAN.from_model_config(config.model, vocabulary, sampling_only="discriminator" not in states)
-    for part, state in states.items():
-        _LOADERS[part](getattr(model, part), state)
+    _load(model, states)
     card = _CARD.format(
         size=config.model.image_size,
         width=config.model.base_filters,
@@ -114,8 +111,7 @@ def to_model_folder(
         folder=out,
     )
     model.save_to_preset(out, config, card)
-    again = SSAGAN.from_preset(out)
-    return [_row(part, state, convert.to_published_state(getattr(again, part))) for part, state in states.items()]
+    return _rows(states, SSAGAN.from_preset(out))
 
 
 def to_damsm_folder(
@@ -134,21 +130,16 @@ def to_damsm_folder(
         As `to_model_folder`.
     """
     states, vocabulary = _read(checkpoints, captions_pickle)
-    settings = preset("published", dataset)
-    sizes = _text_sizes(states["text_encoder"])
-    config = Config(ModelConfig(**sizes, image_encoder="inception"), settings.data, settings.train)
-    config.check("the checkpoints: ")
+    config = _config(ModelConfig(**_text_sizes(states["text_encoder"]), image_encoder="inception"), dataset)
     damsm = DAMSM.from_model_config(config.model, vocabulary)
-    for part, state in states.items():
-        _LOADERS[part](getattr(damsm, part), state)
+    _load(damsm, states)
     with files.folder_written_atomically(out) as aside:
         config.save(aside / CONFIG_FILE)
         vocabulary.save(aside / VOCABULARY_FILE)
         saving.write_state(aside / DAMSM_FILE, damsm.encoder_variables())
         card = _DAMSM_CARD.format(words=len(vocabulary), origins=_origins(checkpoints))
         files.write_atomically(aside / "README.md", card)
-    again, _, _ = load_damsm(out)
-    return [_row(part, state, convert.to_published_state(getattr(again, part))) for part, state in states.items()]
+    return _rows(states, load_damsm(out)[0])
 
 
 def to_published(model_folder: str | os.PathLike, out: str | os.PathLike, file_format: str = "pth") -> list[Row]:
@@ -274,6 +265,21 @@ def _origins(checkpoints: Mapping[str, str | os.PathLike]) -> str:
 
 def _written(out: str | os.PathLike, part: str, file_format: str) -> dict[str, np.ndarray]:
     return read_state(pathlib.Path(out) / f"{_FILE_NAMES[part]}.{file_format}", part)
+
+
+def _config(model: ModelConfig, dataset: str) -> Config:
+    config = dataclasses.replace(preset("published", dataset), model=model)
+    config.check("the checkpoints: ")
+    return config
+
+
+def _load(model: SSAGAN | DAMSM, states: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    for part, state in states.items():
+        _LOADERS[part](getattr(model, part), state)
+
+
+def _rows(states: Mapping[str, Mapping[str, np.ndarray]], again: SSAGAN | DAMSM) -> list[Row]:
+    return [_row(part, state, convert.to_published_state(getattr(again, part))) for part, state in states.items()]
 
 
 def _row(part: str, before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -> Row:

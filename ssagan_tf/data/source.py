@@ -127,6 +127,14 @@ def read_captions(path: str | os.PathLike) -> tuple[str, ...]:
     return clean_captions(read_lines(pathlib.Path(path)), str(path))
 
 
+def asked_captions(captions: Sequence[str], file: str | None) -> list[str]:
+    """Those of --caption, then those of --captions_file. Raises UserError if there is none."""
+    asked = [*captions, *(read_captions(file) if file is not None else ())]
+    if not asked:
+        raise UserError('No caption. Received: none. Give --caption="..." or --captions_file=FILE.')
+    return asked
+
+
 def read_lines(path: pathlib.Path) -> list[str]:
     """The lines of a caption file that are not blank. Raises UserError as `read_captions`."""
     text = read_text(path, MAX_CAPTION_FILE_BYTES).replace("\0", "")
