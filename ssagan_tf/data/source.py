@@ -32,6 +32,7 @@ MAX_CAPTION_FILE_BYTES = 2**20
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 _LONGEST_PATH = 2048  # bytes; with the folder's own path before it, file systems take twice as many
 _REPAIR = "Replace the file, or leave it out of the data set."
+_NAMED = 3  # of many things, in a message
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -200,10 +201,10 @@ def path_problem(name: str) -> str | None:
     return None
 
 
-def some(items: Sequence[str], count: int = 3) -> str:
+def some(items: Sequence[str]) -> str:
     """The first few of many, in one line."""
-    more = f" and {len(items) - count:,} more" if len(items) > count else ""
-    return "; ".join(items[:count]) + more
+    more = f" and {len(items) - _NAMED:,} more" if len(items) > _NAMED else ""
+    return "; ".join(items[:_NAMED]) + more
 
 
 def refuse_missing(missing: Sequence[str], folder: pathlib.Path) -> None:

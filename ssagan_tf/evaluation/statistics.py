@@ -52,18 +52,11 @@ class Moments:
             return
         mean = features.mean(0)
         centred = features - mean
-        self._join(len(features), mean, centred.T @ centred)
-
-    def merge(self, other: Moments) -> None:
-        """Adds all that the other has seen."""
-        if other.count:
-            self._join(other.count, other.mean, other._scatter)
-
-    def _join(self, count: int, mean: np.ndarray, scatter: np.ndarray) -> None:
-        total = self.count + count
+        total = self.count + len(features)
         apart = mean - self.mean
-        self._scatter = self._scatter + scatter + np.outer(apart, apart) * (self.count * count / total)
-        self.mean = self.mean + apart * (count / total)
+        between = np.outer(apart, apart) * (self.count * len(features) / total)
+        self._scatter = self._scatter + centred.T @ centred + between
+        self.mean = self.mean + apart * (len(features) / total)
         self.count = total
 
     @property

@@ -133,7 +133,7 @@ def _reason(error: tf.errors.OpError) -> str:
 
 
 class RestHandler(http.server.BaseHTTPRequestHandler):
-    """Answers `predict`, status and metadata. A page of its own may be served by a subclass: see `other_path`."""
+    """Answers `predict`, status and metadata."""
 
     protocol_version = "HTTP/1.1"
     timeout = _PATIENCE
@@ -145,10 +145,6 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self._answer(self._predict)
-
-    def other_path(self) -> dict:
-        """What to answer to a GET that is none of TensorFlow Serving's."""
-        raise ServingError("NOT_FOUND", f"There is nothing at {self.path}")
 
     def _answer(self, make: typing.Callable[[], dict]) -> None:
         status = 200
@@ -196,7 +192,7 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
 
     def _status(self) -> dict:
         if not self.path.startswith("/v1/"):
-            return self.other_path()
+            raise ServingError("NOT_FOUND", f"There is nothing at {self.path}")
         model, found = self._asked(_STATUS)
         if found[3]:
             spec = {"name": model.name, "signature_name": "", "version": str(model.version)}
@@ -225,22 +221,19 @@ class _Server(http.server.ThreadingHTTPServer):
     request_queue_size = 256  # that many may call at the same moment
 
 
-def serve(
-    folder: str | os.PathLike, port: int = 8501, host: str = "127.0.0.1", handler: type[RestHandler] = RestHandler
-) -> http.server.ThreadingHTTPServer:
+def serve(folder: str | os.PathLike, port: int = 8501, host: str = "127.0.0.1") -> http.server.ThreadingHTTPServer:
     """A server of a model's newest version; `serve_forever` starts it, `shutdown` ends it.
 
     Args:
         folder: of all versions, as export.py writes it.
         port: 0 for any that is free; `server_address` tells which.
         host: address to listen at; the default is this machine alone.
-        handler: `RestHandler` or a subclass.
 
     Raises:
         UserError: no model, or the port is taken.
     """
     model = ServedModel(folder)
     try:
-        return _Server((host, port), type("Handler", (handler,), {"model": model}))
+        return _Server((host, port), type("Handler", (RestHandler,), {"model": model}))
     except OSError as error:
         raise UserError(f"Could not listen. Received: {host}:{port}: {error.strerror}. Use another port.") from error
