@@ -2,11 +2,13 @@
 
     python scripts/demo.py
     python scripts/demo.py --model=runs/mine
+    python scripts/demo.py --model=synthbirds_64
     python scripts/demo.py --model=saved_models/birds --server=http://127.0.0.1:8501
 
-Open the address that it prints. The model is a folder that export.py wrote, a run folder or a model folder; the last
-two are exported first, to a folder for this time alone, which takes a while. With --server, TensorFlow Serving or any
-other server of its REST API draws; the model's name there is the name of the folder, which then gives the vocabulary.
+Open the address that it prints. The model is a folder that export.py wrote, a run folder, a model folder or a name or
+handle of one; what is no export yet is exported first, to a folder for this time alone, which takes a while. With
+--server, TensorFlow Serving or any other server of its REST API draws; the model's name there is the name of the
+folder, which then gives the vocabulary.
 
 The page is for this machine alone. --host=0.0.0.0 shows it to everybody who reaches this machine: there is no password
 and no encryption, and everybody's captions take this machine's time. Put a proxy that has both before it.
@@ -23,7 +25,7 @@ from ssagan_tf.demo import server as demo
 from ssagan_tf.files import BUNDLED_MODEL
 
 _MODEL = flags.DEFINE_string(
-    "model", str(BUNDLED_MODEL), "Folder of an export, of a run or of a model. [default: bundled]"
+    "model", str(BUNDLED_MODEL), "Folder of an export, of a run or of a model, or a name. [default: bundled]"
 )
 _SERVER = flags.DEFINE_string("server", None, "http:// or https://HOST:PORT of a server that draws instead.")
 _PORT = flags.DEFINE_integer("port", 8080, "Of the page; 0 for any that is free.", lower_bound=0, upper_bound=65535)
@@ -31,8 +33,8 @@ _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen at. See abov
 
 
 def main(_) -> None:
-    model = pathlib.Path(_MODEL.value).resolve()
     endpoint = _SERVER.value and demo.checked_endpoint(_SERVER.value)
+    model = _folder(_MODEL.value).resolve()
     with demo.PageServer(model.name, demo.read_vocabulary(model), _PORT.value, _HOST.value) as page:
         threading.Thread(target=page.serve_forever, daemon=True).start()
         cli.say(f"Open {page.url} in a browser. Ctrl-C ends it.")
@@ -40,6 +42,16 @@ def main(_) -> None:
             page.endpoint = endpoint or _start_drawing(model, pathlib.Path(scratch))
             cli.say("Ready.")
             threading.Event().wait()
+
+
+def _folder(model: str) -> pathlib.Path:
+    """The model's folder; names and handles take as long as TensorFlow takes to start."""
+    if pathlib.Path(model).is_dir():
+        return pathlib.Path(model)
+    cli.start_tensorflow()
+    from ssagan_tf.presets import folder_of
+
+    return folder_of(model)
 
 
 def _start_drawing(model: pathlib.Path, scratch: pathlib.Path) -> str:

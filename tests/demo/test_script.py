@@ -8,6 +8,7 @@ import urllib.request
 import pytest
 
 from ssagan_tf.config import preset
+from ssagan_tf.files import BUNDLED_MODEL
 
 SCRIPT = "scripts/demo.py"
 
@@ -24,6 +25,18 @@ def test_what_cannot_be_opened_is_told_in_a_line(tmp_path):
     done = run(f"--model={tmp_path}", "--server=localhost")
     assert done.returncode == 1 and done.stderr.startswith("error: No such address. Received: localhost.")
     assert run("--port=70000").returncode == 2
+
+
+def test_a_name_is_the_model_of_that_name():
+    assert run("--model=ftp://birds").stderr.startswith("error: No such handle. Received: ftp://birds. Use hf://")
+    command = [sys.executable, SCRIPT, "--model=synthbirds_64", "--server=http://localhost:8501", "--port=0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            url = process.stdout.readline().split()[1]
+            words = (BUNDLED_MODEL / "vocabulary.txt").read_bytes()
+            assert urllib.request.urlopen(f"{url}vocabulary.txt").read() == words
+        finally:
+            process.kill()
 
 
 def test_help_says_what_exposing_it_means():
