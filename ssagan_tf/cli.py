@@ -153,7 +153,7 @@ def _full_stop(error: flags.Error) -> str:
 
 
 def _help(script: types.ModuleType) -> str:
-    shown = flags.FLAGS.get_key_flags_for_module(script)
+    shown = [*flags.FLAGS.get_key_flags_for_module(script), flags.FLAGS["dry_run"]]
     doc = inspect.getdoc(script) or ""
     return "\n".join([doc.strip(), "", "Flags:", *map(_flag_help, shown)])
 

@@ -149,6 +149,7 @@ def test_help_shows_the_docstring_and_the_scripts_own_flags(script, flag):
         "  --count=INTEGER       How many. [default: 0]",
         "  --name=TEXT           Of whom.",
         "  --loud                Say it loudly.",
+        "  --dry_run             Check the flags, and do nothing.",
     ]
 
 
