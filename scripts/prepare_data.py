@@ -41,6 +41,11 @@ def _open():
             f"There is no kind of data set. Received: no --dataset. Give one of {', '.join(DATASETS)}."
         )
     if _DATASET.value == "synthbirds":
+        if _SOURCE.value:
+            raise app.UsageError(
+                f"synthbirds are drawn, not read. Received: --source={_SOURCE.value}. Leave it out, or give another "
+                "--dataset."
+            )
         count = {"train": _COUNT.value, "test": max(1, _COUNT.value // 10)}
         return open_source("synthbirds", None, _IMAGE_SIZE.value, seed=_SEED.value, count=count)
     if not _SOURCE.value:

@@ -59,6 +59,7 @@ def test_an_error_is_one_line_and_status_1(run, tmp_path):
         ("--dataset=cats", "--out=out"),
         ("--dataset=cub", "--out=out"),
         ("--dataset=synthbirds",),
+        ("--dataset=synthbirds", "--source=x", "--out=out"),
         ("--source=x", "--out=out"),
         ("--dataset=synthbirds", "--out=out", "--image_size=100"),
     ],
