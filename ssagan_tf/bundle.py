@@ -14,6 +14,7 @@ import datetime
 import pathlib
 from collections.abc import Sequence
 
+from ssagan_tf import files
 from ssagan_tf.data.source import DRAWN
 from ssagan_tf.data.synthbirds import FIXED_CAPTIONS
 from ssagan_tf.errors import UserError
@@ -81,7 +82,7 @@ def bundle(
     captions: Sequence[str] = FIXED_CAPTIONS,
     best: bool = False,
 ) -> pathlib.Path:
-    """Writes the folder.
+    """Writes the folder, whole or not at all.
 
     Args:
         run: of train.py.
@@ -125,7 +126,8 @@ def bundle(
         date=datetime.date.today(),
         **dataclasses.asdict(config.model) | dataclasses.asdict(config.train) | {"dataset": config.data.dataset},
     )
-    model.save_to_preset(out, config, card)
-    export(model, out, FORMATS, captions)
-    write_sheet(model, captions, 0, _SHEET_PICTURES, out / _SHEET)
+    with files.folder_written_atomically(out, same_name=True) as aside:
+        model.save_to_preset(aside, config, card)
+        export(model, aside, FORMATS, captions)
+        write_sheet(model, captions, 0, _SHEET_PICTURES, aside / _SHEET)
     return out

@@ -79,8 +79,12 @@ def append(path: str | os.PathLike, text: str) -> None:
 
 
 @contextlib.contextmanager
-def folder_written_atomically(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+def folder_written_atomically(path: str | os.PathLike, same_name: bool = False) -> Iterator[pathlib.Path]:
     """Gives a folder to fill beside `path`, which becomes `path` at the end, or vanishes on an error.
+
+    Args:
+        path: the folder.
+        same_name: whether the one to fill, which is not made then, has its name, where that goes into the files.
 
     Raises:
         UserError: `path` exists, the disk is full or the parent is read-only.
@@ -91,14 +95,15 @@ def folder_written_atomically(path: str | os.PathLike) -> Iterator[pathlib.Path]
             raise UserError(f"The folder exists already. Received: {path}. Choose another name or remove it.")
         aside = _aside(path)
         aside.mkdir(parents=True)
+        filled = aside / path.name if same_name else aside
     try:
         with _reporting(path, only=aside):
-            yield aside
+            yield filled
         with _reporting(path):
-            for file in aside.rglob("*"):
+            for file in filled.rglob("*"):
                 flush_to_disk(file)
-            flush_to_disk(aside)
-            os.rename(aside, path)
+            flush_to_disk(filled)
+            os.rename(filled, path)
             flush_to_disk(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

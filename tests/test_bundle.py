@@ -1,5 +1,6 @@
 """A trained model as a folder to hand out: whole, drawing what the run draws, and with scores of no other weights."""
 
+import errno
 import json
 
 import numpy as np
@@ -43,6 +44,19 @@ def test_the_folder_has_all_formats_that_draw_what_the_run_draws(trained, tmp_pa
     assert all(words in card for words in ("first command\nsecond command", "abc123", f"{share:.1%}", "Iteration 2 of"))
     with pytest.raises(UserError, match="birds"):
         bundle(run, out, scores, ["command"], "abc123", [CAPTION])
+
+
+@pytest.mark.slow
+def test_nothing_is_left_of_one_that_could_not_be_finished(trained, tmp_path, monkeypatch):
+    run, scores = trained
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("ssagan_tf.bundle.export", full)
+    with pytest.raises(UserError, match="Could not write. Received: .*birds: No space left"):
+        bundle(run, tmp_path / "birds", scores, ["command"], "abc123", [CAPTION])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

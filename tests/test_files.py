@@ -124,6 +124,16 @@ def test_a_folder_appears_only_when_it_is_filled(tmp_path):
     assert entries(tmp_path / "deep") == ["b", "b/inner", "b/inner/c.txt"]
 
 
+def test_a_folder_is_filled_under_its_own_name_where_that_matters(tmp_path):
+    path = tmp_path / "b"
+    with files.folder_written_atomically(path, same_name=True) as aside:
+        assert aside.name == "b" and aside != path and not aside.exists()
+        with files.folder_written_atomically(aside) as further:
+            (further / "c.txt").write_text("c")
+        assert not path.exists()
+    assert entries(tmp_path) == ["b", "b/c.txt"]
+
+
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, KeyError, UserError])
 def test_a_folder_vanishes_when_its_filling_is_interrupted(tmp_path, interruption):
     with pytest.raises(interruption):
