@@ -190,8 +190,12 @@ def _tflite(path: pathlib.Path, threads: int) -> Loaded:
 
 
 def _onnx(path: pathlib.Path, threads: int) -> Loaded:
-    import onnxruntime
-
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(
+            f"ONNX files are drawn with ONNX Runtime. Received: {error}. Run pip install 'ssagan_tf[runtimes]'."
+        ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     files = [path / "text.onnx", path / "image.onnx"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -51,6 +52,12 @@ def test_what_cannot_be_measured_is_told_in_one_line(device_export, tmp_path):
     with pytest.raises(UserError, match="TFLite x cannot be measured. Received: .*: The caption holds no word") as told:
         comparison._in_a_process("TFLite x", "tflite", device_export[1] / "float32.tflite", 1, ["xyzzy"], 1)
     assert "\n" not in str(told.value)
+
+
+def test_without_a_runtime_it_is_told_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UserError, match=r"Received: .*onnxruntime.* Run pip install 'ssagan_tf\[runtimes\]'"):
+        comparison._onnx(tmp_path, 1)
 
 
 @pytest.mark.slow
