@@ -88,7 +88,7 @@ curl http://localhost:8501/v1/models/{name}:predict -d '{{"instances": ["{captio
 {signatures}
 
 Every first dimension is the batch, of {most} at most. All inputs of a signature must be given: `captions` are UTF-8
-text, of which the first {length} known words count; `seed` is any 64-bit number, and the same caption and seed give the
+text, {read}; `seed` is any 64-bit number, and the same caption and seed give the
 same picture; `truncation` is a factor on the noise, 1 for none; `along` goes from 0 to 1. `serving_default` draws with
 seed 0. Outputs: `images` in [-1, 1], masks in [0, 1]. Where `known_words` is 0, the caption said nothing to the model.
 """
@@ -140,7 +140,10 @@ def write_server_files(version: pathlib.Path, vocabulary: Vocabulary, max_words:
     rows = signatures(version)
     size = rows["generate"].outputs["images"].tensor_shape.dim[1].size
     table = "\n".join(f"| `{name}` | {_listed(row.inputs)} | {_listed(row.outputs)} |" for name, row in rows.items())
-    about = {"name": name, "size": size, "words": len(vocabulary) - 1, "most": MOST_PICTURES, "length": max_words}
+    about = {"name": name, "size": size, "words": len(vocabulary) - 1, "most": MOST_PICTURES}
+    # A text encoder of others reads whatever it reads, words that the vocabulary lacks included.
+    by_words = "words" in rows["encode_text"].outputs
+    about["read"] = f"of which the first {max_words} known words count" if by_words else "read by its text encoder"
     readme = _README.format(**about, docker=docker, signatures=table, caption=example_caption(vocabulary))
     files.write_atomically(out / "SERVING.md", readme)
 

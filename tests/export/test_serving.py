@@ -105,6 +105,7 @@ def test_the_readme_lists_every_signature(exported):
     for signature in serving.signatures(exported):
         assert f"| `{signature}` | " in readme
     assert "64 x 64" in readme and "`seed` int64 (B)" in readme
+    assert "text, of which the first 18 known words count; `seed`" in readme
 
 
 def test_settings_that_somebody_changed_stay(random_model, exported, tmp_path):

@@ -166,6 +166,7 @@ def test_it_is_exported_and_served(trained, tmp_path):
     got = loaded.signatures["generate"](captions=tf.constant(captions), seed=tf.constant([5, 5], tf.int64))
     got = np.floor((got["images"].numpy() + 1) * 127.5).clip(0, 255)
     assert np.abs(got - want).max() <= 1
+    assert "text, read by its text encoder; `seed`" in (tmp_path / "birds" / "SERVING.md").read_text()
     encoded = loaded.signatures["encode_text"](captions=tf.constant(captions))
     np.testing.assert_allclose(encoded["sentence"], model.encode(captions), atol=1e-5)
     assert encoded["known_words"].numpy().tolist() == [2, 4] and not encoded["unknown_words"].numpy().any()
