@@ -46,10 +46,10 @@ def main(_) -> None:
     from ssagan_tf import published
 
     if _TO_PUBLISHED.value:
-        rows = published.to_published(_MODEL.value, _OUT.value, _FORMAT.value)
+        rows = published.to_published(str(_MODEL.value), _OUT.value, _FORMAT.value)
     else:
         convert = published.to_model_folder if "generator" in checkpoints else published.to_damsm_folder
-        rows = convert(_OUT.value, _CAPTIONS.value, checkpoints, _DATASET.value)
+        rows = convert(_OUT.value, str(_CAPTIONS.value), checkpoints, _DATASET.value)
     cli.say(published.table(rows))
     cli.say(f"Wrote {_OUT.value}")
 

@@ -57,10 +57,13 @@ def _open():
 
 
 def _check() -> int:
-    folder = _SOURCE.value if _SOURCE.value and records.is_prepared(_SOURCE.value) else None
-    source = None if folder else _open()
-    cli.start_tensorflow()
-    report = check.check_prepared(folder, progress=True) if folder else check.check_source(source, progress=True)
+    if _SOURCE.value and records.is_prepared(_SOURCE.value):
+        cli.start_tensorflow()
+        report = check.check_prepared(_SOURCE.value, progress=True)
+    else:
+        source = _open()
+        cli.start_tensorflow()
+        report = check.check_source(source, progress=True)
     cli.say(report.text())
     return 1 if report.problems else 0
 

@@ -32,7 +32,7 @@ def main(_) -> None:
     for name in test:
         cli.say(f"{name:12} {independent[name]:8.2%} of independent birds {test[name]:8.2%} of the test split")
     worst = {name: min(independent[name], test[name]) for name in test}
-    name = min(worst, key=worst.get)
+    name = min(worst, key=lambda attribute: worst[attribute])
     if worst[name] < _LEAST.value:
         raise UserError(
             f"The network is not good enough. Received: {worst[name]:.2%} for {name}. "

@@ -110,16 +110,17 @@ def ablate(
         config = config.override(text_training="damsm")
     elif isinstance(data, Prepared):
         config = config.override(data_dir=str(data.folder))  # prepared once for all
-    config = config.override(damsm=config.train.damsm or _pretrained(config, Run(out / "damsm")))
+    damsm = config.train.damsm or _pretrained(config, Run(out / "damsm"))
+    config = config.override(damsm=damsm)
     for seed in seeds:
         for name in variants:
             run = Run(out / name / f"seed-{seed}")
-            changed = _fine_tuned(config, start) if name == FINE_TUNED else config.override(**VARIANTS[name])
+            changed = _fine_tuned(config, damsm, start) if name == FINE_TUNED else config.override(**VARIANTS[name])
             _train(run, changed.override(seed=seed))
-            _score(run, data, config.train.damsm, count, extractor)
+            _score(run, data, damsm, count, extractor)
             # Graphs and variables of finished trainings are of no more use.
             keras.utils.clear_session()
-    captions = trainer.sheet_captions(data, Vocabulary.load(pathlib.Path(str(config.train.damsm)) / VOCABULARY_FILE))
+    captions = trainer.sheet_captions(data, Vocabulary.load(pathlib.Path(damsm) / VOCABULARY_FILE))
     for name in variants:
         sheet = out / f"{name}.png"
         write_sheet(load_model(out / name / f"seed-{seeds[0]}"), captions, 0, _SHEET_SEEDS, sheet)
@@ -142,9 +143,9 @@ def _pretrained(config: Config, run: Run) -> str:
     return str(run.folder)
 
 
-def _fine_tuned(config: Config, start: str) -> Config:
+def _fine_tuned(config: Config, damsm: str, start: str) -> Config:
     """Goes on from a model, whose encoders then learn from the new pictures for as long as those of the others did."""
-    steps = Config.load(pathlib.Path(config.train.damsm) / CONFIG_FILE).train.pretraining_steps
+    steps = Config.load(pathlib.Path(damsm) / CONFIG_FILE).train.pretraining_steps
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, damsm=None, pretraining_steps=steps))
     name = "published" if config.model.published else "small"
     return fine_tuned(config, name, start, {"start": start, "image_size": config.model.image_size})

@@ -109,6 +109,9 @@ def bundle(
             f"The scores are those of other weights. Received: {scores}, for {run.folder}. Evaluate this model"
             f"{' with --best' * best} into another --out, and name that."
         )
+    found = checkpoint.newest(run.best if best else run.checkpoints)
+    if found is None:
+        raise UserError(f"A model folder does not say how it was made. Received: {run.folder}. Give a run folder.")
     card = _CARD.format(
         name=out.name,
         folder=out,
@@ -116,12 +119,12 @@ def bundle(
         captions=len(captions),
         pictures=_SHEET_PICTURES,
         sheet=_SHEET,
-        words=len(model.vocabulary) - 1,
+        words=len(model.needed_vocabulary()) - 1,
         about_data=_ABOUT_DRAWN if config.data.dataset in DRAWN else _ABOUT_OTHERS,
         scores="    " + table({"": report}).strip().replace("\n", "\n    "),
         commands="\n".join(commands),
         commit=commit,
-        step=checkpoint.newest(run.best if best else run.checkpoints).step,
+        step=found.step,
         sha256=sha256,
         date=datetime.date.today(),
         **dataclasses.asdict(config.model) | dataclasses.asdict(config.train) | {"dataset": config.data.dataset},

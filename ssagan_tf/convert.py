@@ -201,6 +201,8 @@ def _generator_block(name: str, block: SSACNBlock) -> _Entries:
 
 
 def _generator(model: Generator) -> _Entries:
+    if model.first_mask is None:
+        raise UserError("The published generator has masks. Received: mask_blocks=0. Use a generator that has them.")
     yield from _mask_predictor("conv_mask", model.first_mask)
     yield from _linear("fc", model.project)
     for index, block in enumerate(model.blocks):

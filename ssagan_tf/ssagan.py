@@ -123,8 +123,8 @@ class SSAGAN(PresetModel):
                 "Give one, or use text_training='frozen' or 'end_to_end'."
             )
         for name in ("image_size", "sentence_dim"):
-            parts = [part for part in (self.generator, self.discriminator, self.text_encoder) if hasattr(part, name)]
-            sizes = {part.name: getattr(part, name) for part in parts}
+            parts = [part for part in (self.generator, self.discriminator, self.text_encoder) if part is not None]
+            sizes = {part.name: getattr(part, name) for part in parts if hasattr(part, name)}
             if len(set(sizes.values())) > 1:
                 raise UserError(f"The networks' {name} differ. Received: {sizes}. Build them with the same one.")
         if self.vocabulary is not None and len(self.vocabulary) != self.text_encoder.vocabulary_size:
@@ -197,8 +197,7 @@ class SSAGAN(PresetModel):
 
     def compile(self, generator_optimizer=None, discriminator_optimizer=None, encoder_optimizer=None, **kwargs) -> None:
         """Sets an optimizer for each part; those not given are the published Adams (`published_optimizers`)."""
-        if self.discriminator is None:
-            raise UserError("The model is for sampling only. Received: discriminator=None. Give one to train it.")
+        discriminator = self.needed_discriminator()
         published = published_optimizers()
         # The generator's is the model's `optimizer`, which Keras's own callbacks look at.
         optimizer = generator_optimizer or published["generator_optimizer"]
@@ -207,9 +206,15 @@ class SSAGAN(PresetModel):
         self.encoder_optimizer = encoder_optimizer or published["encoder_optimizer"]
         # An optimizer knows only the variables that it was built for, and restores only if it was built.
         self.generator_optimizer.build(self.generator.trainable_variables)
-        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        self.discriminator_optimizer.build(discriminator.trainable_variables)
         self.encoder_optimizer.build(self._encoder_variables())
         self.loss_scale = LossScale() if self.generator.compute_dtype == "float16" else None
+
+    def needed_discriminator(self) -> Discriminator:
+        """The discriminator. Raises UserError if there is none."""
+        if self.discriminator is None:
+            raise UserError("The model is for sampling only. Received: discriminator=None. Give one to train it.")
+        return self.discriminator
 
     @property
     def generator_optimizer(self) -> keras.optimizers.Optimizer:

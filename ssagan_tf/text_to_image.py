@@ -43,16 +43,29 @@ class TextToImage(keras.Model):
         self.text_encoder = text_encoder
         self.vocabulary = vocabulary
         self.max_words = max_words
-        self.caption_encoder: CaptionEncoder | PlainCaptions | None = None
-        if vocabulary is not None:
-            self.caption_encoder = CaptionEncoder(vocabulary, max_words)
+        self._caption_encoder: CaptionEncoder | PlainCaptions | None = None
         if self.reads_text:
-            self.caption_encoder = PlainCaptions()
+            self._caption_encoder = PlainCaptions()
+        elif vocabulary is not None:
+            self._caption_encoder = CaptionEncoder(vocabulary, max_words)
 
     @property
     def reads_text(self) -> bool:
         """Whether the text encoder reads captions as they are, known words or not."""
         return getattr(self.text_encoder, "reads_text", False)
+
+    @property
+    def caption_encoder(self) -> CaptionEncoder | PlainCaptions:
+        """What makes ids of captions. Raises UserError if there is no vocabulary."""
+        if self._caption_encoder is None:
+            raise UserError("The model has no vocabulary. Received: captions as text. Give ids, or a vocabulary.")
+        return self._caption_encoder
+
+    def needed_vocabulary(self) -> Vocabulary:
+        """The vocabulary. Raises UserError if there is none."""
+        if self.vocabulary is None:
+            raise UserError("The model has no vocabulary. Received: captions as text. Build it with a vocabulary.")
+        return self.vocabulary
 
     def call(self, captions, noise, training=False):
         """Pictures of captions.
@@ -73,11 +86,7 @@ class TextToImage(keras.Model):
 
     def to_ids(self, captions: tf.Tensor) -> tf.Tensor:
         """What the text encoder reads: (B,) strings -> (B, T) ids, or the strings if it reads text; ids stay."""
-        if captions.dtype != tf.string:
-            return captions
-        if self.caption_encoder is None:
-            raise UserError("The model has no vocabulary. Received: captions as text. Give ids, or a vocabulary.")
-        return self.caption_encoder(captions)[0]
+        return self.caption_encoder(captions)[0] if captions.dtype == tf.string else captions
 
     def generate(
         self,
@@ -140,18 +149,17 @@ class TextToImage(keras.Model):
         captions = [captions] if isinstance(captions, str) else list(captions)
         if not captions:
             raise UserError("Nothing to draw. Received: no caption. Give one at least.")
-        if self.vocabulary is None:
-            raise UserError("The model has no vocabulary. Received: captions as text. Build it with a vocabulary.")
+        vocabulary = self.needed_vocabulary()
         for caption in captions:
-            for note in self._notes(caption):
+            for note in self._notes(caption, vocabulary):
                 logging.warning("%s", note)
         # Half of a surrogate pair has no UTF-8: it becomes a question mark, which is no word either.
         texts = [caption.encode(errors="replace") for caption in captions]
         return np.concatenate([self._encoder(tf.constant(part)).numpy() for part in _parts(texts)])
 
-    def _notes(self, caption):
+    def _notes(self, caption, vocabulary):
         if not self.reads_text:
-            return notes(caption, self.vocabulary, self.max_words)
+            return notes(caption, vocabulary, self.max_words)
         check_text(caption)
         return []
 

@@ -257,3 +257,8 @@ def test_no_weights_at_all_are_refused():
 def test_the_prefix_goes_only_if_all_have_it():
     state = {"module.a": np.zeros(1), "b": np.zeros(1)}
     assert list(convert.without_prefix(state)) == ["module.a", "b"]
+
+
+def test_a_generator_without_masks_has_no_published_form():
+    with pytest.raises(UserError, match="has masks. Received: mask_blocks=0"):
+        convert.to_published_state(Generator(1, 8, 5, 6, 3, mask_blocks=0))

@@ -148,7 +148,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         address = urllib.parse.urlsplit(self.server.endpoint)
         kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
-        connection = kind(address.hostname, address.port, timeout=_PATIENCE)
+        connection = kind(str(address.hostname), address.port, timeout=_PATIENCE)
         try:
             connection.request(
                 self.command, address.path.rstrip("/") + self.path, body, {"Content-Type": "application/json"}

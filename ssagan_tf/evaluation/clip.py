@@ -91,13 +91,14 @@ def clip(evaluation: Evaluation) -> Scores:
     is taken as it is.
     """
     texts = [caption.text.encode(errors="replace").decode() for caption in evaluation.captions]
-    vectors = codes(evaluation.clip.read, evaluation.drawn, texts)
+    model = evaluation.clip or open_clip()
+    vectors = codes(model.read, evaluation.drawn, texts)
     pictures, captions = (v.astype(np.float64) / np.linalg.norm(v, axis=1, keepdims=True) for v in vectors)
     value = 100 * np.maximum(np.sum(pictures * captions, axis=1), 0).mean()
     card = {
-        "clip": evaluation.clip.name,
-        "clip_sha256": evaluation.clip.sha256,
-        "clip_resize": evaluation.clip.resize,
+        "clip": model.name,
+        "clip_sha256": model.sha256,
+        "clip_resize": model.resize,
         "clip_formula": FORMULA,
     }
     return {"clip": {"value": float(value), "card": card}}

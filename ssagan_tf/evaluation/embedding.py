@@ -65,9 +65,8 @@ def embedded(
             _write(aside, embed(extractor, resize, _hashing(pictures, pixels)), count, unit)
             about = {**whole_key, "count": count, "pictures": pixels.hexdigest(), "files": _hashes(aside)}
             files.write_atomically(aside / _ABOUT, json.dumps(about, indent=2) + "\n")
-    features, logits = (
-        np.load(file, mmap_mode="r") if file.exists() else None for file in (path / _FEATURES, path / _LOGITS)
-    )
+    features = np.load(path / _FEATURES, mmap_mode="r")
+    logits = np.load(path / _LOGITS, mmap_mode="r") if (path / _LOGITS).exists() else None
     return Embedded(features, logits, json.loads((path / _ABOUT).read_text(encoding="utf-8"))["pictures"])
 
 

@@ -123,7 +123,7 @@ def _encoder(model: TextToImage) -> Callable[[Sequence[str]], np.ndarray]:
 
     @tf.function(input_signature=[tf.TensorSpec([_BATCH], tf.string)])
     def one_batch(texts):
-        return model.text_encoder(model.caption_encoder(texts)[0], training=False)[1]
+        return model.text_encoder(model.to_ids(texts), training=False)[1]
 
     def encode(captions):
         texts = [caption.encode(errors="replace") for caption in captions]
@@ -134,7 +134,8 @@ def _encoder(model: TextToImage) -> Callable[[Sequence[str]], np.ndarray]:
 
 
 def _tell_unknown(model: TextToImage, captions: Sequence[str]) -> None:
-    unknown = sum(bool(model.vocabulary.unknown(caption)) for caption in set(captions))
+    vocabulary = model.needed_vocabulary()
+    unknown = sum(bool(vocabulary.unknown(caption)) for caption in set(captions))
     if unknown:
         logging.info(
             "%d of %d captions have words that the model does not know; they are left out.", unknown, len(set(captions))

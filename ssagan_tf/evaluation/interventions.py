@@ -43,7 +43,7 @@ class Intervention(NamedTuple):
 
     kind: str
     stages: str = ALL
-    picture: str | None = None
+    picture: str = ""
 
 
 class Drawn(NamedTuple):

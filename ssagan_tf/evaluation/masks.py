@@ -86,7 +86,7 @@ def _chosen(evaluation: Evaluation) -> list[tuple[int, Swap]]:
     """Samples, evenly spread, whose captions have a word to swap."""
     count = min(evaluation.count, _MOST)
     samples = [turn * evaluation.count // count for turn in range(count)]
-    known = evaluation.model.vocabulary
+    known = evaluation.model.vocabulary or ()
     swaps = [choose_swap(evaluation.captions[sample], turn, known) for turn, sample in enumerate(samples)]
     chosen = [(sample, swap) for sample, swap in zip(samples, swaps, strict=True) if swap is not None]
     if not chosen:

@@ -61,13 +61,13 @@ class MemoryTest:
     """
 
     def __init__(self, model: SSAGAN, data: Prepared | Source, count: int = 500, generator: Generator | None = None):
-        size = model.generator.image_size
+        size, discriminator = model.generator.image_size, model.needed_discriminator()
         self._real = {split: _pairs(data, split, size, count) for split in ("train", "test")}
         self._noise = model.noise_of(range(len(self._real["test"][1])))
 
         def judge(pictures, captions):
             sentence = model.text_encoder(model.to_ids(captions), training=False)[1]
-            return model.discriminator(_scaled(pictures), sentence)
+            return discriminator(_scaled(pictures), sentence)
 
         def draw(captions, noise):
             return model.with_masks(captions, noise, generator=generator)[0]

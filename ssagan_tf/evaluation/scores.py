@@ -97,10 +97,17 @@ class Evaluation:
     def extractor(self) -> Extractor:
         return open_extractor(self.protocol.extractor)
 
+    @property
+    def damsm_folder(self) -> pathlib.Path:
+        """Raises UserError if none was given."""
+        if self.damsm is None:
+            raise UserError("R-precision needs pretrained encoders. Received: none. Give the folder of some.")
+        return pathlib.Path(self.damsm)
+
     @functools.cached_property
     def encoders(self) -> tuple[DAMSM, Vocabulary, Config]:
         """What is in the folder of DAMSM. Raises UserError if they read pictures of another size."""
-        damsm, vocabulary, config = load_damsm(self.damsm)
+        damsm, vocabulary, config = load_damsm(self.damsm_folder)
         if config.model.image_size != self.image_size:
             raise UserError(
                 f"The encoders read pictures of another size. Received: {self.damsm} for {config.model.image_size} "
@@ -225,7 +232,7 @@ def _r_precision(evaluation: Evaluation) -> Scores:
     precision = retrieval.retrieval_precision(
         pictures, captions, np.arange(evaluation.count), matches, _DRAWS, seed=evaluation.seed
     )
-    digest = files.sha256(pathlib.Path(evaluation.damsm) / DAMSM_FILE)
+    digest = files.sha256(evaluation.damsm_folder / DAMSM_FILE)
     card = {"damsm_sha256": digest, "mismatched": retrieval.MISMATCHED, "draws": _DRAWS, "mismatch": MISMATCH_RULE}
     return {"r_precision": {"value": precision.mean, "deviation": precision.deviation, "card": card}}
 

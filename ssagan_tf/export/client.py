@@ -163,7 +163,7 @@ class _Rest:
 
     def __init__(self, address: urllib.parse.SplitResult, model: str, timeout: float):
         kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
-        self.connection = lambda: kind(address.hostname, address.port, timeout=timeout)
+        self.connection = lambda: kind(str(address.hostname), address.port, timeout=timeout)
         self.path = f"{address.path.rstrip('/')}/v1/models/{urllib.parse.quote(model, safe='')}:predict"
 
     def predict(self, inputs: dict[str, Sequence]) -> dict[str, Sequence]:

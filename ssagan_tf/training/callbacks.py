@@ -322,12 +322,13 @@ class StopGently(keras.callbacks.Callback):
         self.time_is_up = False
         self._agreed = False
         self._seconds = max_minutes * 60
-        self._started: float | None = None
+        self._ends = math.inf
         self._handlers: dict[int, typing.Any] = {}
 
     def on_train_begin(self, logs=None):
         # Of the first training that it watches, if there are two.
-        self._started = self._started or time.monotonic()
+        if self._seconds and self._ends == math.inf:
+            self._ends = time.monotonic() + self._seconds
         if threading.current_thread() is threading.main_thread():  # only there are signals heard
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._handlers[number] = signal.signal(number, self._on_signal)
@@ -343,7 +344,7 @@ class StopGently(keras.callbacks.Callback):
         return self._agreed or self.signal is not None or self.time_is_up
 
     def on_train_batch_end(self, batch, logs=None):
-        self.time_is_up = bool(self._seconds) and time.monotonic() - self._started >= self._seconds
+        self.time_is_up = time.monotonic() >= self._ends
         self._agreed = agreed(self.model, self.stopped)
         if self._agreed:
             self.model.stop_training = True

@@ -111,8 +111,9 @@ class Best:
         self._about = {"metric": metric, "count": count}
         self._sign = -1 if lowest else 1
         found = newest(folder)
-        comparable = found is not None and self._about.items() <= found.note.items()
-        self._value = float(found.note["value"]) if comparable else None
+        self._value: float | None = None
+        if found is not None and self._about.items() <= found.note.items():
+            self._value = float(found.note["value"])
 
     def offer(self, step: int, value: float) -> bool:
         """Keeps the state as it is now if its value is the best so far, and says whether it is."""

@@ -166,7 +166,7 @@ def evaluate(run: Run, damsm: DAMSM, data: Prepared | Source, config: Config, en
     judged_by = held_out(data, config.model.image_size, half=1)
     score = _retrieval(damsm, encoder, judged_by, _DRAWS)
     lines = ["There are too few held-out captions to score retrieval."]
-    if score is not None:
+    if judged_by is not None and score is not None:
         near = retrieval(damsm, encoder, judged_by, _DRAWS, near=True)
         lines = [
             f"R@1 of 1 + {MISMATCHED} of other classes: {score.mean:.1%} +- {score.deviation:.1%}, of any class: "

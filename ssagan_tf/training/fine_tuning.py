@@ -114,12 +114,13 @@ def carry_over(model: SSAGAN, source: SSAGAN, seed: int) -> Carried:
         seed: of the new rows.
     """
     have = source.sampling_variables() | source.training_variables()
-    added = len(model.discriminator.blocks) - (len(source.discriminator.blocks) if source.discriminator else 0)
+    judge, theirs, ours = model.needed_discriminator(), source.needed_vocabulary(), model.needed_vocabulary()
+    added = len(judge.blocks) - (len(source.discriminator.blocks) if source.discriminator else 0)
     old, new = [], []
     for name, variable in (model.sampling_variables() | model.training_variables()).items():
         found = have.get(_BLOCK.sub(lambda block: f"discriminator/block_{int(block[1]) - added}/", name))
         if name == _EMBEDDING and found is not None:
-            variable.assign(_rows(found.numpy(), source.vocabulary, model.vocabulary, seed))
+            variable.assign(_rows(found.numpy(), theirs, ours, seed))
         elif found is not None and found.shape == variable.shape:
             variable.assign(found)
         else:
@@ -128,11 +129,11 @@ def carry_over(model: SSAGAN, source: SSAGAN, seed: int) -> Carried:
             continue
         old.append(name)
     if source.discriminator is not None:
-        grown: list = [*model.generator.blocks[len(source.generator.blocks) :], *model.discriminator.blocks[:added]]
+        grown: list = [*model.generator.blocks[len(source.generator.blocks) :], *judge.blocks[:added]]
         for block in grown:
             block.gate.assign(0.0)
-    unknown = [word for word in model.vocabulary.words if word not in source.vocabulary]
-    return Carried(old, new, len(source.vocabulary) - 1, unknown)
+    unknown = [word for word in ours.words if word not in theirs]
+    return Carried(old, new, len(theirs) - 1, unknown)
 
 
 def _rows(known: np.ndarray, theirs: Vocabulary, merged: Vocabulary, seed: int) -> np.ndarray:
@@ -150,7 +151,7 @@ def freeze(model: SSAGAN, blocks: int, grown_from: int | None) -> None:
     """
     if not blocks:
         return
-    judge = model.discriminator
+    judge = model.needed_discriminator()
     added = 0 if grown_from is None else (judge.image_size // grown_from).bit_length() - 1
     for layer in [judge.from_rgb, *judge.blocks[added : added + blocks]]:
         layer.trainable = False

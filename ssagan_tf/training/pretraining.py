@@ -118,7 +118,7 @@ def provide_encoders(run: Run, model: SSAGAN, data: Prepared | Source, config: C
         logging.info("Text and image encoder come from %s.", config.train.damsm)
         take_encoders(model, config.train.damsm)
         return
-    take_word_vectors(model.text_encoder, model.vocabulary, config)
+    take_word_vectors(model.text_encoder, model.needed_vocabulary(), config)
     if model.image_encoder is not None and config.train.pretraining_steps:
         _pretrain(run, model, data, config, stop)
 
