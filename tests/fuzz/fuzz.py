@@ -60,7 +60,7 @@ def fuzz(name: str, inputs: int) -> NoReturn:
     trial = Trial(name, take, inputs)
     if atheris is None:
         _by_chance(trial, seeds)
-    from fuzz_targets import mutated
+    from mutation import mutated
 
     def mutator(data: bytes, longest: int, seed: int) -> bytes:
         dice = random.Random(seed)
@@ -116,7 +116,7 @@ class Trial:
 
 
 def _by_chance(trial: Trial, seeds: list[bytes]) -> NoReturn:
-    from fuzz_targets import mutated
+    from mutation import mutated
 
     def on_alarm(*_):
         raise Hang(f"more than {SECONDS} seconds")

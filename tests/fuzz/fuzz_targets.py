@@ -12,16 +12,16 @@ import json
 import pathlib
 import pickle
 import queue
-import random
 import shutil
 import struct
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import safetensors.numpy
 from PIL import Image
+from serving_targets import answers, requests, take_answer, take_request
 
 from ssagan_tf import pth
 from ssagan_tf.config import Config
@@ -30,7 +30,6 @@ from ssagan_tf.data.coco import Coco
 from ssagan_tf.data.cub import Cub
 from ssagan_tf.data.folder import Folder
 from ssagan_tf.errors import UserError
-from ssagan_tf.export import client
 from ssagan_tf.text.tokenizer import tokenize
 from ssagan_tf.text.vocabulary import Vocabulary
 
@@ -65,39 +64,6 @@ def _file(name: str, data: bytes) -> pathlib.Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
-
-
-def mutated(seeds: Sequence[bytes], dice: random.Random, begin: bytes | None = None) -> bytes:
-    """`begin`, or one of the seeds, with a few bytes changed, cut out, doubled, or taken from a seed."""
-    data = bytearray(dice.choice(seeds) if begin is None else begin)
-    for _ in range(dice.choice((1, 1, 2, 3, 8))):
-        at, length = dice.randrange(len(data) + 1), dice.choice((1, 1, 2, 4, 9, 40))
-        kind = dice.randrange(7)
-        if kind == 0 and data:
-            data[at % len(data)] ^= 1 << dice.randrange(8)
-        elif kind == 1 and data:
-            data[at % len(data)] = dice.choice((0, 1, 9, 10, 34, 46, 47, 92, 127, 128, 255))
-        elif kind == 2:
-            del data[at : at + length]
-        elif kind == 3:
-            data[at:at] = dice.randbytes(length)
-        elif kind == 4:
-            data[at:at] = data[at : at + length] * dice.choice((1, 2, 100))
-        elif kind == 5:
-            other = dice.choice(seeds)
-            start = dice.randrange(len(other) + 1)
-            data[at : at + length] = other[start : start + length]
-        else:
-            data[at:at] = dice.choice(_TOKENS)
-    return bytes(data)
-
-
-_TOKENS = [
-    *rb"../ ..\ /etc/passwd null [] {} 1e999 NaN -1 true 0 2 R ( t d s u \ud800 \u0000".split(),
-    *(b"9" * 20, b"9" * 400, b"9" * 5000, b"[" * 2000, b"a" * 300),
-    *(b"\0", b"\n", b"\r", b"\xed\xa0\x80", b"\xff\xfe", b"\xe2\x84\xaa", b"\xff" * 4, b"\x7f" * 8),
-    *(b"\x85", b"\x86", b"h\0", b"q\0", b"\x94"),  # tuples and memory of pickles
-]
 
 
 # === Captions ===
@@ -377,57 +343,6 @@ def pictures() -> list[bytes]:
         image.save(buffer, kind, **options)
         written.append(buffer.getvalue())
     return written
-
-
-# === What servers and clients say to each other ===
-
-
-def take_answer(data: bytes) -> None:
-    """The first byte stands for the status."""
-    drawer = client.connect("http://127.0.0.1:1", "birds", tries=1)
-    status = {0: 400, 1: 503, 2: 500}.get(data[0] if data else 3, 200)
-    drawer.client._post = lambda _: (status, data[1:])
-    (picture,) = drawer.draw(["a red bird"], [1])
-    assert isinstance(picture.png, bytes) and isinstance(picture.known_words, int)
-
-
-def answers() -> list[bytes]:
-    answer = {"outputs": {"png_bytes": [{"b64": "UE5H"}], "known_words": [1], "unknown_words": [0]}}
-    return [b"\3" + json.dumps(answer).encode(), b'\0{"error": "no such input"}', b'\1{"error": "busy"}']
-
-
-def take_request(data: bytes) -> None:
-    from ssagan_tf.export.rest import ServingError, arrays_of
-
-    try:
-        _, arrays, _ = arrays_of(data, _inputs_of)
-    except ServingError as error:
-        raise UserError(str(error)) from error
-    assert all(isinstance(array, np.ndarray) for array in arrays.values())
-
-
-def _inputs_of(signature: str) -> dict:
-    from ssagan_tf.export.rest import ServingError
-
-    if signature != "serving_default":
-        raise ServingError("INVALID_ARGUMENT", "no such signature")
-    return _infos()
-
-
-@functools.cache
-def _infos() -> dict:
-    import tensorflow as tf
-    from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
-
-    types = {"captions": tf.string, "seed": tf.int64, "truncation": tf.float32}
-    shape = tf.TensorShape([None]).as_proto()
-    return {name: TensorInfo(dtype=kind.as_datatype_enum, tensor_shape=shape) for name, kind in types.items()}
-
-
-def requests() -> list[bytes]:
-    row = {"captions": "a red bird", "seed": 7, "truncation": 0.5}
-    columns = {"captions": [{"b64": "YQ=="}, "b"], "seed": [1, 2], "truncation": [1, 0.5]}
-    return [json.dumps({"instances": [row, row]}).encode(), json.dumps({"inputs": columns}).encode()]
 
 
 TARGETS = {

@@ -4,6 +4,7 @@ import random
 
 import fuzz_targets
 import pytest
+from mutation import mutated
 
 from ssagan_tf import UserError
 from ssagan_tf.data import source
@@ -35,7 +36,7 @@ def test_any_input_is_taken_or_refused(name):
     target, dice = fuzz_targets.TARGETS[name], random.Random(2)
     seeds = target.seeds()
     for _ in range(INPUTS.get(name, USUAL)):
-        data = fuzz_targets.mutated(seeds, dice)
+        data = mutated(seeds, dice)
         try:
             target.take(data)
         except UserError as error:
