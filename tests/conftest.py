@@ -30,18 +30,25 @@ def randomize():
 
 @pytest.fixture(scope="session")
 def tiny_model():
-    """`tiny_model(image_size=8, **options)` -> SSAGAN that knows the words of "a red bird with yellow wings"."""
+    """`tiny_model(image_size=8, random=False, **options)` -> SSAGAN that knows "a red bird with yellow wings".
+
+    `random`: whether what it draws with has random weights.
+    """
     from ssagan_tf import SSAGAN, Vocabulary
     from ssagan_tf.networks import Discriminator, Generator, TextEncoder
 
-    def make(image_size: int = 8, dtype=None, **options):
+    def make(image_size: int = 8, dtype=None, random: bool = False, **options):
         vocabulary = Vocabulary.build(["a red bird with yellow wings"])
-        return SSAGAN(
+        model = SSAGAN(
             Generator(2, image_size, 5, 6, 3, name="generator", dtype=dtype),
             Discriminator(2, image_size, 6, name="discriminator", dtype=dtype),
             TextEncoder(len(vocabulary), 6, 0.5, 5, name="text_encoder", dtype=dtype),
             **{"vocabulary": vocabulary, **options},
         )
+        if random:
+            _randomize(model.generator)
+            _randomize(model.text_encoder)
+        return model
 
     return make
 
@@ -65,13 +72,11 @@ def random_sampler(randomize):
 
 
 @pytest.fixture(scope="session")
-def device_export(tiny_model, randomize, tmp_path_factory):
+def device_export(tiny_model, tmp_path_factory):
     """(SSAGAN with random weights, the folder with its TFLite files): conversion takes seconds, so it is done once."""
     from ssagan_tf.export import tflite
 
-    model = tiny_model(64, max_words=6)
-    randomize(model.generator)
-    randomize(model.text_encoder)
+    model = tiny_model(64, random=True, max_words=6)
     folder = tmp_path_factory.mktemp("export")
     tflite.export(model, folder)
     return model, folder / tflite.FOLDER

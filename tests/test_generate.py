@@ -13,11 +13,8 @@ CAPTIONS = ["a red bird", "yellow wings", "bird with red wings"]
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model, randomize):
-    made = tiny_model()
-    randomize(made.generator)
-    randomize(made.text_encoder)
-    return made
+def model(tiny_model):
+    return tiny_model(random=True)
 
 
 def test_pictures_are_uint8_and_all_of_a_caption_stand_together(model):

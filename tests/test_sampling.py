@@ -8,11 +8,8 @@ from ssagan_tf import UserError, sampling
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model, randomize):
-    made = tiny_model()
-    randomize(made.generator)
-    randomize(made.text_encoder)
-    return made
+def model(tiny_model):
+    return tiny_model(random=True)
 
 
 def test_an_interpolation_begins_and_ends_with_the_pictures_of_its_ends(model):

@@ -12,11 +12,8 @@ SIZES = [4, 8, 16]
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model, randomize):
-    made = tiny_model(16)
-    randomize(made.generator)
-    randomize(made.text_encoder)
-    return made
+def model(tiny_model):
+    return tiny_model(16, random=True)
 
 
 def test_stages_are_named_by_their_size():

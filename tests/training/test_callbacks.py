@@ -149,10 +149,8 @@ def test_time_limits_stop_and_none_does_not():
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model, randomize):
-    made = tiny_model()
-    randomize(made.generator)
-    randomize(made.text_encoder)
+def model(tiny_model):
+    made = tiny_model(random=True)
     made.compile()
     return made
 

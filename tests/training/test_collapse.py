@@ -19,10 +19,8 @@ class Counter:
 
 
 @pytest.fixture
-def watch(tmp_path, tiny_model, randomize):
-    model = tiny_model()
-    randomize(model.generator)
-    randomize(model.text_encoder)
+def watch(tmp_path, tiny_model):
+    model = tiny_model(random=True)
     (tmp_path / "run").mkdir()
     made = CollapseWatch(Run(tmp_path / "run"), CAPTIONS, Counter(), 3, None)
     made.set_model(model)
