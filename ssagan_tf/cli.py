@@ -16,6 +16,7 @@ import logging as stdlib_logging
 import os
 import pathlib
 import re
+import signal
 import sys
 import tempfile
 import textwrap
@@ -42,8 +43,8 @@ def run(main: Callable[[list[str]], int | None]) -> NoReturn:
     """Runs a script's `main` with the flags of the command line, and exits.
 
     The exit status is what `main` returns, 0 for None; 1 after a `UserError`, 2 after wrong flags (`app.UsageError`
-    included) and 130 after Ctrl-C, each told in one line on stderr. `--help` shows the script's docstring and flags,
-    `--dry_run` checks the flags and does nothing.
+    included), 130 after Ctrl-C and 143 after SIGTERM, each told in one line on stderr. `--help` shows the script's
+    docstring and flags, `--dry_run` checks the flags and does nothing.
 
     Args:
         main: takes what is left of the command line, which is the script's name alone: other words are refused.
@@ -115,6 +116,7 @@ def _stderr_held_back() -> Iterator[None]:
 def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> int | None:
     if _DRY_RUN.value:
         return None
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         return main(argv)
     except app.UsageError as error:
@@ -124,6 +126,12 @@ def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> int | 
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(_INTERRUPTED)
+
+
+def _terminated(number: int, frame: types.FrameType | None) -> NoReturn:
+    """Ends the script as an error does: what it was writing goes away."""
+    print("Terminated.", file=sys.stderr)
+    sys.exit(128 + number)
 
 
 def _fail(error: object, status: int) -> NoReturn:

@@ -121,15 +121,18 @@ def test_a_usage_error_of_main_has_status_2(script):
     assert (done.returncode, done.stderr) == (2, "error: Give --count.\n")
 
 
-def test_ctrl_c_ends_with_130_and_one_line(script):
+@pytest.mark.parametrize(
+    ("number", "status", "told"), [(signal.SIGINT, 130, "Interrupted.\n"), (signal.SIGTERM, 143, "Terminated.\n")]
+)
+def test_a_signal_ends_with_its_status_and_one_line(script, number, status, told):
     process = subprocess.Popen(
         [sys.executable, script, "--do=wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout.readline() == "waiting\n"
     time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, stderr = process.communicate(timeout=30)
-    assert (process.returncode, stderr) == (130, "Interrupted.\n")
+    assert (process.returncode, stderr) == (status, told)
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
