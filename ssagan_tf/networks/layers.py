@@ -3,6 +3,8 @@ networks (Liao et al., CVPR 2022, sections 3.2 and 3.3; published `model.py`).""
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -54,6 +56,11 @@ class BatchNorm(keras.layers.Layer):
         self.batches = self.add_weight(shape=(), initializer="zeros", name="batches", **counter)
 
     def call(self, x, training=False, copies=1):
+        x, factor, offset = self.parts(x, training, copies)
+        return x * factor + offset
+
+    def parts(self, x, training=False, copies=1):
+        """What the call's result is made of, `x * factor + offset`: x, and two of shape (C,)."""
         scale, shift = tf.convert_to_tensor(self.scale), tf.convert_to_tensor(self.shift)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         half = x.dtype in (tf.float16, tf.bfloat16)
@@ -65,7 +72,7 @@ class BatchNorm(keras.layers.Layer):
             )
             count = tf.cast(tf.size(x) // x.shape[-1], unbiased.dtype)
             self._move_statistics(mean, unbiased * (tf.maximum(count - 1, 1) / count), copies * count)
-            return y
+            return y, tf.ones([x.shape[-1]], y.dtype), tf.zeros([x.shape[-1]], y.dtype)
         if training:
             mean, variance, count = self._global_moments(tf.cast(x, scale.dtype), replicas)
             self._move_statistics(mean, variance, copies * count)
@@ -73,7 +80,7 @@ class BatchNorm(keras.layers.Layer):
             mean = tf.convert_to_tensor(self.running_mean)
             variance = tf.convert_to_tensor(self.running_variance)
         factor = scale * tf.math.rsqrt(variance + self.epsilon)
-        return x * tf.cast(factor, x.dtype) + tf.cast(shift - mean * factor, x.dtype)
+        return x, tf.cast(factor, x.dtype), tf.cast(shift - mean * factor, x.dtype)
 
     def _global_moments(self, x, replicas):
         def over_replicas(value):
@@ -171,11 +178,22 @@ class SSCBN(keras.layers.Layer):
     def call(self, x, sentence, mask, training=False):
         scale = self.scale_out(self.scale_hidden(sentence))[:, None, None, :]
         shift = self.shift_out(self.shift_hidden(sentence))[:, None, None, :]
-        x = self.norm(x, training=training, copies=4 if self.enlarge else 1)
-        change = x * scale + shift
-        if self.enlarge:
-            x, change = upsample_nearest(x), upsample_nearest(change)
-        return x + mask * change
+        x, factor, offset = self.norm.parts(x, training=training, copies=4 if self.enlarge else 1)
+        return self._modulated(x, factor, offset, scale, shift, mask)
+
+    @functools.cached_property
+    def _modulated(self):
+        """Keeps x alone for the gradient, of all features, and computes the others again: a third of a pass's memory
+        against a hundredth of its time, for none of this is a convolution."""
+
+        def modulated(x, factor, offset, scale, shift, mask):
+            x = x * factor + offset
+            change = x * scale + shift
+            if self.enlarge:
+                x, change = upsample_nearest(x), upsample_nearest(change)
+            return x + mask * change
+
+        return tf.recompute_grad(modulated)
 
     def get_config(self):
         return {

@@ -55,10 +55,13 @@ def _leaky_relu(x):
     """Its gradient has no gradient by x. TensorFlow's has one of zeros, which the gradient penalty would carry back
     through every layer: the time of a whole pass and of its weights' gradients, for nothing."""
 
-    def gradient(by_y):
-        return tf.raw_ops.LeakyReluGrad(gradients=by_y, features=tf.stop_gradient(x), alpha=LEAK)
+    y = tf.nn.leaky_relu(x, LEAK)
 
-    return tf.nn.leaky_relu(x, LEAK), gradient
+    def gradient(by_y):
+        # y has the sign of x, and is kept anyway for what comes next.
+        return tf.raw_ops.LeakyReluGrad(gradients=by_y, features=tf.stop_gradient(y), alpha=LEAK)
+
+    return y, gradient
 
 
 def at_least_float32(x: tf.Tensor) -> tf.Tensor:
