@@ -16,7 +16,7 @@ import json
 from absl import app, flags
 
 from ssagan_tf import cli
-from ssagan_tf.config import PRECISIONS
+from ssagan_tf.config import ENGINES, PRECISIONS
 
 _MODE = flags.DEFINE_enum(
     "mode", None, ["train", "sample", "data", "text", "first_picture"], "What to measure.", required=True
@@ -29,9 +29,7 @@ _FUSED = flags.DEFINE_bool("fused", False, "One update of the discriminator inst
 _VARIANT = flags.DEFINE_enum(
     "variant", "ours", ["ours", "literal", "both"], "literal: the published order with plain layers; both: in turn."
 )
-_ENGINE = flags.DEFINE_enum(
-    "engine", "tensorflow", ["tensorflow", "folded", "xla", "litert", "openvino"], "What draws."
-)
+_ENGINE = flags.DEFINE_enum("engine", "tensorflow", ENGINES, "What draws.")
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Calls that count.", lower_bound=1)
 _JSON = flags.DEFINE_bool("json", False, "All figures as JSON.")
 

@@ -16,9 +16,10 @@ import tensorflow as tf
 from PIL import Image
 
 from ssagan_tf import SSAGAN, files, losses, on_device
-from ssagan_tf.benchmark import engines, machine, operations
+from ssagan_tf.benchmark import machine, operations
 from ssagan_tf.benchmark.literal import LiteralDiscriminator, LiteralGenerator, LiteralSSAGAN
 from ssagan_tf.config import Config
+from ssagan_tf.export import engines
 from ssagan_tf.networks import Discriminator, Generator, TextEncoder
 from ssagan_tf.noise import normals
 

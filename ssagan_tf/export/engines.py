@@ -1,7 +1,8 @@
-"""The generator in each engine that draws on a CPU."""
+"""The generator in each engine that draws on a CPU: `ssagan_tf.config.ENGINES`."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable
 
@@ -12,19 +13,26 @@ from ssagan_tf.errors import UserError
 from ssagan_tf.export.graph import ImageGraph
 from ssagan_tf.networks import Generator
 
-ENGINES = ("tensorflow", "folded", "xla", "litert", "openvino")
 Draw = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def drawer(engine: str, generator: Generator, batch: int, threads: int | None = None) -> Draw:
-    """A function that draws: noise (B, noise_dim), sentence (B, sentence_dim) -> image (B, S, S, 3).
+def one_by_one(engine: str, generator: Generator) -> Draw:
+    """As `drawer`, for any number of pictures: engines are compiled for one number, and on a CPU one at once is about
+    as fast as several."""
+    draw = drawer(engine, generator, batch=1)
+    return lambda noise, sentence: np.concatenate(
+        [draw(noise[row : row + 1], sentence[row : row + 1]) for row in range(len(noise))]
+    )
+
+
+def drawer(engine: str, generator: Generator, batch: int) -> Draw:
+    """A function that draws: noise (B, noise_dim), sentence (B, sentence_dim) -> image (B, S, S, 3) in [-1, 1].
 
     Args:
-        engine: one of `ENGINES`. "tensorflow" runs the network as it is; "folded" its graph for servers, "xla" that
-            compiled. "litert" needs ai-edge-litert, "openvino" the package of that name.
+        engine: one of `config.ENGINES`. "tensorflow" runs the network as it is; "folded" its graph for servers, "xla"
+            that compiled. "litert" needs ai-edge-litert, "openvino" the package of that name.
         generator: its weights.
-        batch: pictures at once.
-        threads: of LiteRT; TensorFlow and OpenVINO take all cores.
+        batch: B; "tensorflow" and "folded" take any, too.
 
     Raises:
         UserError: the engine's package is not there.
@@ -34,11 +42,10 @@ def drawer(engine: str, generator: Generator, batch: int, threads: int | None = 
         function = tf.function(lambda *given: network(*given)[0], jit_compile=engine == "xla")
         return lambda noise, sentence: function(tf.constant(noise), tf.constant(sentence)).numpy()
     try:
-        return {"litert": _litert, "openvino": _openvino}[engine](generator, batch, threads)
+        return {"litert": _litert, "openvino": _openvino}[engine](generator, batch)
     except ImportError as error:
-        raise UserError(
-            f"The engine is not installed. Received: {engine}: {error}. Install {error.name.partition('.')[0]}."
-        ) from error
+        package = (error.name or engine).partition(".")[0]
+        raise UserError(f"The engine is not installed. Received: {engine}: {error}. Install {package}.") from error
 
 
 class _Image(tf.Module):
@@ -57,17 +64,18 @@ def _saved(generator: Generator, batch: int, folder: str) -> None:
     tf.saved_model.save(module, folder, signatures={"image": module.draw})
 
 
-def _litert(generator: Generator, batch: int, threads: int | None) -> Draw:
+def _litert(generator: Generator, batch: int) -> Draw:
     from ai_edge_litert.interpreter import Interpreter
 
     with tempfile.TemporaryDirectory() as folder:
         _saved(generator, batch, folder)
         content = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["image"]).convert()
-    run = Interpreter(model_content=content, num_threads=threads).get_signature_runner("image")
+    # It would take one core, where the others take all.
+    run = Interpreter(model_content=content, num_threads=os.cpu_count()).get_signature_runner("image")
     return lambda noise, sentence: run(noise=noise, sentence=sentence)["image"]
 
 
-def _openvino(generator: Generator, batch: int, threads: int | None) -> Draw:
+def _openvino(generator: Generator, batch: int) -> Draw:
     import openvino
 
     with tempfile.TemporaryDirectory() as folder:
