@@ -191,8 +191,8 @@ class SSCBN(keras.layers.Layer):
 
     @functools.cached_property
     def _modulated(self):
-        """For the gradient only x is kept, and the other features are computed again: a third less memory in a pass there
-        and back, and no time that could be measured, for none of it is a convolution."""
+        """For the gradient only x is kept, and the other features are computed again: a third less memory in a pass
+        there and back, and no time that could be measured, for none of it is a convolution."""
 
         def modulated(x, factor, offset, scale, shift, mask):
             x = x * factor + offset
