@@ -4,9 +4,9 @@
     python docs/commands.py --full              # as they stand; hours on a CPU
     python docs/commands.py README.md docs/data.md
 
-All is run in a copy of the checkout, which the README's own `make install` makes ready. Each page finds it as it was,
-but for `runs/first`, which the first page that trains it leaves to the others. A comment before a block marks what
-cannot be run everywhere:
+All is run in a copy of the checkout, in an environment of its own that `make install` makes there. Each page finds it
+as it was, but for `runs/first`, which the first page that trains it leaves to the others. A comment before a block
+marks what cannot be run everywhere:
 
     <!-- needs: gpu -->      or data, download, docker, hours: the scripts' flags alone are checked, with --dry_run
     <!-- stays: 8501 -->     a server: it runs on while the rest of its page does, once it listens at that port
@@ -168,8 +168,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder, first = copied(pathlib.Path(scratch)), pathlib.Path(scratch) / "first"
         asked = flags.pages or pages()
-        if README not in asked:
-            (folder / ".venv").symlink_to(sys.prefix)
+        if README not in asked:  # which does it itself
+            _bash("make install", folder)
         for page in asked:
             if first.is_dir() and "--out=runs/first" not in (ROOT / page).read_text(encoding="utf-8"):
                 shutil.copytree(first, folder / "runs" / "first")

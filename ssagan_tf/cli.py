@@ -93,6 +93,8 @@ def start_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+        if "TF_CONFIG" not in os.environ:  # several machines find each other before the first computation
+            tf.transpose([[True]])  # oneDNN's first one of its kind, of which it says as of an error that Eigen does it
 
 
 @contextlib.contextmanager
@@ -104,7 +106,7 @@ def _stderr_held_back() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:  # not what Ctrl-C and SIGTERM raise: nothing went wrong then
             held.seek(0)
             os.write(stderr, held.read())
             raise

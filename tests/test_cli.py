@@ -163,6 +163,7 @@ def test_tensorflow_is_told_to_be_quiet_unless_the_user_says_otherwise(script):
 
 def test_tensorflow_starts_without_a_word():
     code = "from ssagan_tf import cli; cli.start_tensorflow(); import tensorflow as tf; print(tf.add(1, 1).numpy())"
+    code += "; tf.transpose(tf.constant([[True, False]]))"  # of which oneDNN speaks, once
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PATH": "", "TF_CPP_MIN_LOG_LEVEL": "2"}, capture_output=True, text=True
     )
@@ -177,6 +178,15 @@ def test_what_tensorflow_says_is_shown_if_it_does_not_start(tmp_path):
     )
     assert done.returncode == 1
     assert "no such driver" in done.stderr and "ImportError: broken" in done.stderr
+
+
+def test_what_tensorflow_says_is_not_shown_if_its_start_is_broken_off(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("import os\nos.write(2, b'no such driver\\n')\nraise KeyboardInterrupt")
+    code = "from ssagan_tf import cli\ntry: cli.start_tensorflow()\nexcept KeyboardInterrupt: print('broken off')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PATH": "", "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("broken off\n", "")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("[a-z]*.py")), ids=lambda path: path.name)

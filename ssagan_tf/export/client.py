@@ -125,7 +125,7 @@ class Drawer:
         else:
             raise UserError(
                 f"The server does not answer. Received: {self.server}: {reason}, {self.tries} times. "
-                "Check that it runs, or give it more time with --timeout."
+                "Check that it runs, or give it more time with --timeout and --tries."
             )
         return _pictures(outputs, len(inputs["seed"]))
 

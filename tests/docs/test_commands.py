@@ -49,6 +49,26 @@ def test_a_wrong_flag_is_found_and_nothing_is_run():
         commands.check(commands.Block("page.md", 1, "python scripts/sample.py --captoin=x\n"))
 
 
+def test_pages_run_in_an_environment_of_their_own(tmp_path, monkeypatch):
+    """So that what they install never changes that of whoever runs them."""
+    project = tmp_path / "project"
+    (project / "docs").mkdir(parents=True)
+    program = f"printf '#!/bin/sh\\necho $$0 >> {tmp_path}/ran\\n' > .venv/bin/python; chmod +x .venv/bin/python"
+    (project / "Makefile").write_text(f"install:\n\tmkdir -p .venv/bin; {program}\n")
+    (project / "README.md").write_text("```sh\nmake install\npython\n```\n")
+    (project / "docs" / "page.md").write_text("```sh\npython\n```\n")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=all"]):
+        subprocess.run([*git, *command], cwd=project, check=True)
+    monkeypatch.setattr(commands, "ROOT", project)
+    for page in ("README.md", "docs/page.md"):
+        monkeypatch.setattr(sys, "argv", ["commands.py", page])
+        commands.main()
+    ran = [pathlib.Path(line) for line in (tmp_path / "ran").read_text().split()]
+    assert [path.parts[-4:] for path in ran] == [("checkout", ".venv", "bin", "python")] * 2
+    assert not any(path.is_relative_to(sys.prefix) for path in ran)
+
+
 def test_no_script_is_called_outside_of_a_block():
     """So that every whole command of a page is one that is run or checked."""
     for page in commands.pages():
