@@ -6,9 +6,13 @@
     python scripts/benchmark.py --mode=text --batch=24
     python scripts/benchmark.py --mode=data --batch=24
     python scripts/benchmark.py --mode=first_picture
+    python scripts/benchmark.py --mode=growth --nf=16 --batch=8 --image_size=128 --out=growth.png
 
 Time is the median of several calls after two that do not count, with the range. Operations are counted from the layers'
 sizes; their share is of the rate at which the machine multiplies large matrices, measured between the calls.
+--mode=growth measures training at batches of 1, 2, 4, ... up to --batch, and drawing of up to twice as many pictures,
+in parts as sample.py draws them, each size in a process of its own. It fits straight lines to seconds and to memory
+beyond TensorFlow's own, tells how far the figures are from them, and draws both as a chart.
 """
 
 import json
@@ -19,10 +23,14 @@ from ssagan_tf import cli
 from ssagan_tf.config import ENGINES, PRECISIONS
 
 _MODE = flags.DEFINE_enum(
-    "mode", None, ["train", "sample", "data", "text", "first_picture"], "What to measure.", required=True
+    "mode",
+    None,
+    ["train", "sample", "generate", "data", "text", "first_picture", "growth"],
+    "What to measure; sample: at once, generate: in parts, as sample.py does.",
+    required=True,
 )
 _NF = flags.DEFINE_integer("nf", 32, "Base width of both networks.", lower_bound=1)
-_BATCH = flags.DEFINE_integer("batch", 4, "Pictures at once.", lower_bound=1)
+_BATCH = flags.DEFINE_integer("batch", 4, "Pictures at once; of growth: the most.", lower_bound=1)
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 256, "Height and width.", lower_bound=8)
 _PRECISION = flags.DEFINE_enum("precision", "float32", PRECISIONS, "Of both networks' features.")
 _FUSED = flags.DEFINE_bool("fused", False, "One update of the discriminator instead of the published two.")
@@ -31,6 +39,7 @@ _VARIANT = flags.DEFINE_enum(
 )
 _ENGINE = flags.DEFINE_enum("engine", "tensorflow", ENGINES, "What draws.")
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Calls that count.", lower_bound=1)
+_OUT = flags.DEFINE_string("out", "growth.png", "PNG file to write: the chart of growth.")
 _JSON = flags.DEFINE_bool("json", False, "All figures as JSON.")
 
 
@@ -40,8 +49,13 @@ def main(_) -> None:
             f"--engine is for --mode=sample in float32. Received: --mode={_MODE.value} --precision={_PRECISION.value}. "
             "Leave --engine out."
         )
+    if _MODE.value == "growth" and _VARIANT.value != "ours":
+        raise app.UsageError(
+            f"--mode=growth measures ours alone. Received: --variant={_VARIANT.value}. Leave --variant out."
+        )
     cli.start_tensorflow()
-    from ssagan_tf.benchmark import modes
+    from ssagan_tf import pictures
+    from ssagan_tf.benchmark import chart, growth, modes
 
     settings = modes.Settings(
         mode=_MODE.value,
@@ -54,8 +68,12 @@ def main(_) -> None:
         engine=_ENGINE.value,
         repeats=_REPEATS.value,
     )
-    report = modes.measure(settings)
-    cli.say(json.dumps(report, indent=2) if _JSON.value else _words(report))
+    if settings.mode == "growth":
+        report, words = growth.measure(settings), _table
+        pictures.save_png(chart.draw(report["curves"]), _OUT.value)
+    else:
+        report, words = modes.measure(settings), _words
+    cli.say(json.dumps(report, indent=2) if _JSON.value else words(report))
 
 
 def _words(report: dict) -> str:
@@ -75,6 +93,22 @@ def _words(report: dict) -> str:
     if "peak_memory" in report:
         lines.append(f"peak memory of the process: {report['peak_memory'] / 2**20:,.0f} MB")
     return "\n".join(lines)
+
+
+def _table(report: dict) -> str:
+    lines = []
+    for mode, curve in report["curves"].items():
+        for name, unit in (("seconds", 1), ("memory", 2**20)):
+            if name in curve:
+                line = curve[f"{name}_line"]
+                values = zip(curve["sizes"], curve[name], strict=True)
+                told = ", ".join(f"{size}: {value / unit:,.4g}" for size, value in values)
+                lines.append(f"{mode}, {name if unit == 1 else 'MB'} by size: {told}")
+                lines.append(
+                    f"    line: {line['start'] / unit:,.4g} + {line['slope'] / unit:,.4g} a picture, "
+                    f"at most {line['deviation']:.1%} off"
+                )
+    return "\n".join([*lines, f"Wrote {_OUT.value}"])
 
 
 if __name__ == "__main__":

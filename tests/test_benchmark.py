@@ -9,9 +9,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image, ImageChops
 
 from ssagan_tf import SSAGAN
-from ssagan_tf.benchmark import machine, operations
+from ssagan_tf.benchmark import chart, growth, machine, modes, operations
 from ssagan_tf.benchmark.literal import LiteralDiscriminator, LiteralGenerator, LiteralSSAGAN
 from ssagan_tf.networks import Discriminator, Generator
 
@@ -134,8 +135,56 @@ def test_sides_are_timed_in_turn_without_the_warm_up():
     assert [len(each) for each in seconds.values()] == [3, 3]
 
 
+def test_a_line_goes_through_what_lies_on_one_and_tells_how_far_the_rest_is():
+    exact = growth.line([1, 2, 4, 8], [5.0, 7.0, 11.0, 19.0])
+    assert exact == pytest.approx({"start": 3, "slope": 2, "deviation": 0}, abs=1e-9)
+    flat = growth.line([1, 2, 3], [1.0, 4.0, 1.0])
+    height = (1 + 1 / 4 + 1) / (1 + 1 / 16 + 1)  # sum of 1 / v by sum of 1 / v^2, where the slope is 0 by symmetry
+    assert flat == pytest.approx({"start": height, "slope": 0, "deviation": 1 - height / 4}, abs=1e-9)
+
+
+def test_growth_takes_doubled_sizes_each_in_its_process(monkeypatch):
+    asked = []
+
+    def alone(settings):
+        asked.append((settings.mode, settings.batch))
+        memory = {"peak_memory": 70 + 100 * settings.batch, "memory_before": 70}
+        return {"sides": {"ours": {"seconds": {"median": 2.0 + settings.batch}}}, **memory}
+
+    monkeypatch.setattr(growth, "_alone", alone)
+    report = growth.measure(modes.Settings("growth", batch=4))
+    assert asked == [("train", 1), ("train", 2), ("train", 4), *(("generate", size) for size in (1, 2, 4, 8))]
+    assert report["curves"]["train"]["seconds_line"] == pytest.approx(
+        {"start": 2, "slope": 1, "deviation": 0}, abs=1e-9
+    )
+    assert report["curves"]["generate"]["memory"] == [100, 200, 400, 800]
+    whole = chart.draw(report["curves"])
+    for curve in report["curves"].values():
+        curve["seconds"][1] *= 1.5
+    moved = ImageChops.difference(whole, chart.draw(report["curves"])).getbbox()
+    assert moved[0] < moved[2] < whole.width // 2  # a point of seconds, which are left
+
+
+def test_a_size_alone_tells_its_seconds_and_memory():
+    report = growth._alone(modes.Settings("generate", nf=2, batch=3, image_size=16, repeats=1))
+    assert report["batch"] == 3 and report["sides"]["ours"]["seconds"]["median"] > 0
+    assert report.get("peak_memory", 2**30) > report.get("memory_before", 2**26) >= 2**26
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["train", "sample", "text", "data", "first_picture"])
+def test_the_script_draws_the_growth(tmp_path):
+    command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), "--mode=growth", "--json", "--repeats=1"]
+    command += ["--nf=2", "--batch=2", "--image_size=16"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    curves = json.loads(done.stdout)["curves"]
+    assert [len(curves[mode]["seconds"]) for mode in ("train", "generate")] == [2, 3]
+    with Image.open(tmp_path / "growth.png") as image:
+        assert min(image.size) > 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["train", "sample", "generate", "text", "data", "first_picture"])
 def test_the_script_reports_in_json(mode, tmp_path):
     command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), f"--mode={mode}", "--json", "--repeats=1"]
     command += ["--nf=2", "--batch=2", "--image_size=16"]

@@ -1,5 +1,5 @@
-"""What is measured: a training iteration, drawing, the text's part, reading of data, and the first picture of a cold
-process. Each mode returns its sides by name, as functions to be timed, with their operation counts."""
+"""What is measured: a training iteration, drawing at once and in parts, the text's part, reading of data, and the first
+picture of a cold process. Each mode returns its sides by name, as functions to be timed, with their operations."""
 
 from __future__ import annotations
 
@@ -123,6 +123,15 @@ def sample(settings: Settings) -> dict[str, Side]:
     return sides
 
 
+def generate(settings: Settings) -> dict[str, Side]:
+    """Pictures as `SSAGAN.generate` draws them, many in parts."""
+    generator = Generator(settings.nf, settings.image_size, dtype=settings.precision)
+    model = SSAGAN(generator, None, TextEncoder(_WORDS))
+    noise, sentence = normals(range(settings.batch), 100), _sentences(settings.batch)
+    count = settings.batch * operations.generator_count(generator).forward
+    return {"ours": Side(lambda: model.generate_from_embeddings(sentence, noise), count, settings.batch)}
+
+
 def text(settings: Settings) -> dict[str, Side]:
     """What the text costs in joint training: the encoder and DAMSM's losses, there and back."""
     encoder, given, random = TextEncoder(_WORDS), _batch(settings), np.random.default_rng(1)
@@ -213,7 +222,14 @@ def first_picture(settings: Settings) -> dict[str, Side]:
     return {name: Side(cold(code), 0, 1) for name, code in _COLD.items()}
 
 
-MODES = {"train": train, "sample": sample, "data": data, "text": text, "first_picture": first_picture}
+MODES = {
+    "train": train,
+    "sample": sample,
+    "generate": generate,
+    "data": data,
+    "text": text,
+    "first_picture": first_picture,
+}
 
 
 def measure(settings: Settings) -> dict:
@@ -238,5 +254,5 @@ def measure(settings: Settings) -> dict:
         pairs = zip(seconds["literal"], seconds["ours"], strict=True)
         report["gain"] = machine.summary([literal / ours for literal, ours in pairs])
     elif len(sides) == 1 and before is not None:
-        report["peak_memory"] = machine.peak_memory()
+        report |= {"peak_memory": machine.peak_memory(), "memory_before": before}
     return report
