@@ -17,7 +17,8 @@ from ssagan_tf.pictures import to_uint8
 from ssagan_tf.text.captions import CaptionEncoder, PlainCaptions, check_text, notes
 from ssagan_tf.text.vocabulary import Vocabulary
 
-_SAMPLING_BATCH = 16
+# Pictures that are drawn at once. A GPU wants many; a CPU is as fast with few, which take less memory.
+_AT_ONCE = {"GPU": 16, "CPU": 4}
 
 
 class TextToImage(keras.Model):
@@ -155,7 +156,7 @@ class TextToImage(keras.Model):
                 logging.warning("%s", note)
         # Half of a surrogate pair has no UTF-8: it becomes a question mark, which is no word either.
         texts = [caption.encode(errors="replace") for caption in captions]
-        return np.concatenate([self._encoder(tf.constant(part)).numpy() for part in _parts(texts)])
+        return np.concatenate([self._encoder(tf.constant(part)).numpy() for part in parts(texts)])
 
     def _notes(self, caption, vocabulary):
         if not self.reads_text:
@@ -176,7 +177,7 @@ class TextToImage(keras.Model):
         self._drawer = lambda *inputs: (draw(*inputs), ())
 
     def _draw(self, sentences, noise_batch):
-        drawn = [self._drawer(*part) for part in zip(_parts(noise_batch), _parts(sentences), strict=True)]
+        drawn = [self._drawer(*part) for part in zip(parts(noise_batch), parts(sentences), strict=True)]
         images = np.concatenate([to_uint8(image) for image, _ in drawn])
         masks = zip(*(part_masks for _, part_masks in drawn), strict=True)
         return images, tuple(np.concatenate([part.numpy() for part in stage]) for stage in masks)
@@ -195,5 +196,7 @@ class TextToImage(keras.Model):
         return tf.function(lambda *inputs: self.generator(*inputs, training=False), input_signature=signature)
 
 
-def _parts(rows: Sequence) -> list[Sequence]:
-    return [rows[first : first + _SAMPLING_BATCH] for first in range(0, len(rows), _SAMPLING_BATCH)]
+def parts(rows: Sequence) -> list[Sequence]:
+    """Rows in parts of as many as are drawn at once on this machine."""
+    size = _AT_ONCE["GPU" if tf.config.list_physical_devices("GPU") else "CPU"]
+    return [rows[first : first + size] for first in range(0, len(rows), size)]
