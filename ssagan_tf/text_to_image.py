@@ -17,8 +17,8 @@ from ssagan_tf.pictures import to_uint8
 from ssagan_tf.text.captions import CaptionEncoder, PlainCaptions, check_text, notes
 from ssagan_tf.text.vocabulary import Vocabulary
 
-# Pictures that are drawn at once. A GPU wants many; a CPU is as fast with few, which take less memory.
-_AT_ONCE = {"GPU": 16, "CPU": 4}
+# Pictures that are drawn at once. A GPU wants many; a CPU is nearly as fast with few, which take less memory.
+_AT_ONCE = {"GPU": 16, "CPU": 3}
 
 
 class TextToImage(keras.Model):
