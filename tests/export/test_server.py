@@ -3,6 +3,11 @@
 import base64
 import http.client
 import json
+import pathlib
+import re
+import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -11,6 +16,8 @@ import pytest
 
 from ssagan_tf.export.rest import arrays_of
 from ssagan_tf.export.server import ServedModel
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def ask(server, path, body=None, method=None, headers=None):
@@ -196,3 +203,17 @@ def test_large_requests_are_read_a_few_at_a_time_and_small_ones_pass_them(rest_s
     assert first.getresponse().status == 200
     for connection in connections:
         connection.close()
+
+
+def test_the_script_says_where_it_serves_and_ends_on_ctrl_c_without_another_word(exported):
+    command = [sys.executable, "scripts/serve.py", f"--model={exported.parent}", "--port=0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        words = r"Serving (.*) at http://(127\.0\.0\.1):(\d+)\. Ctrl-C ends it\.\n"
+        said = re.fullmatch(words, process.stdout.readline())
+        connection = http.client.HTTPConnection(said[2], int(said[3]), timeout=60)
+        connection.request("GET", "/v1/models/birds")
+        assert (said[1], connection.getresponse().status) == (str(exported.parent), 200)
+        connection.close()
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("", "Interrupted.\n")
+    assert process.returncode == 130
