@@ -266,7 +266,7 @@ class SSAGAN(PresetModel):
         # The gradient goes by way of the pictures, so that none by D's weights is built.
         with tf.GradientTape(watch_accessed_variables=False) as fake_tape:
             fake_tape.watch(fake)
-            logits = self.discriminator(self._seen(fake, "by G"), fixed_sentence)
+            logits = self.needed_discriminator()(self._seen(fake, "by G"), fixed_sentence)
             generator_loss = losses.hinge_generator_loss(logits, self._global_batch(image))
             damsm_fake = self._damsm(batch, fake, fixed, self.damsm_weight)
             loss = self._scaled(generator_loss + damsm_fake)
@@ -290,23 +290,23 @@ class SSAGAN(PresetModel):
     def _discriminator_steps(self, image, fake, sentence):
         """D's updates -> hinge loss, gradient penalty. Two as published, the penalty that of the D that the hinge loss
         has updated; one for both if `fused`."""
-        fused = self.fused and self.penalised
+        discriminator, fused = self.needed_discriminator(), self.fused and self.penalised
         penalty, count = _zero(image), self._global_batch(image)
         fake = tf.stop_gradient(tf.cast(fake, image.dtype))
         with tf.GradientTape() as tape:
             if fused:
                 with tf.GradientTape(watch_accessed_variables=False) as given_tape:
                     given_tape.watch([image, sentence])
-                    features = self.discriminator.features(self._seen(image, "real"))
-                    real = self.discriminator.logits(features, sentence)
+                    features = discriminator.features(self._seen(image, "real"))
+                    real = discriminator.logits(features, sentence)
                     total = tf.reduce_sum(real)
                 penalty = losses.penalty_of_gradients(given_tape.gradient(total, [image, sentence]), count)
-                drawn = self.discriminator.features(self._seen(fake, "drawn"))
+                drawn = discriminator.features(self._seen(fake, "drawn"))
                 *mismatched, drawn = self._logits([*self._mismatched(features, sentence), (drawn, sentence)])
             else:
                 # Twice as many pictures in one pass: convolutions of small features are the faster for it.
                 both = tf.concat([self._seen(image, "real"), self._seen(fake, "drawn")], 0)
-                features, drawn = tf.split(self.discriminator.features(both), 2)
+                features, drawn = tf.split(discriminator.features(both), 2)
                 pairs = [(features, sentence), *self._mismatched(features, sentence), (drawn, sentence)]
                 real, *mismatched, drawn = self._logits(pairs)
             hinge = losses.hinge_discriminator_loss(real, mismatched[0] if mismatched else None, drawn, count)
@@ -317,7 +317,7 @@ class SSAGAN(PresetModel):
         if self.penalised and not fused:
             with tf.GradientTape() as tape:
                 penalty = losses.matching_aware_gradient_penalty(
-                    lambda image, sentence: self.discriminator(self._seen(image, "penalty"), sentence),
+                    lambda image, sentence: discriminator(self._seen(image, "penalty"), sentence),
                     image,
                     sentence,
                     count,
@@ -337,13 +337,13 @@ class SSAGAN(PresetModel):
         """D's logits of each of several (features, sentence), in one pass: some may have no rows, of which oneDNN's
         convolution makes nothing of the right shape."""
         features, sentences = zip(*pairs, strict=True)
-        logits = self.discriminator.logits(tf.concat(features, 0), tf.concat(sentences, 0))
+        logits = self.needed_discriminator().logits(tf.concat(features, 0), tf.concat(sentences, 0))
         return tf.split(logits, [tf.shape(part)[0] for part in features])
 
     def _update_discriminator(self, tape, loss):
         # Weights that a loss does not depend on (the first biases, in the penalty) have a gradient of zero, and Adam's
         # moments move for them as they do in the published code. TensorFlow makes zeros only for variables of its own.
-        variables = self.discriminator.trainable_variables
+        variables = self.needed_discriminator().trainable_variables
         sources = [variable.value for variable in variables]
         gradients = tape.gradient(loss, sources, unconnected_gradients="zero")
         self.discriminator_optimizer.apply(self._unscaled(gradients), variables)

@@ -57,28 +57,27 @@ class LiteralSSAGAN(SSAGAN):
         super().compile(**{**adams, **optimizers})
 
     def train_step(self, batch):
-        image = batch["image"]
+        image, discriminator = batch["image"], self.needed_discriminator()
         _, sentence = self.text_encoder(batch["caption"], training=False)
         with tf.GradientTape() as generator_tape:
             fake, _ = self.generator(batch["noise"], sentence, training=True)
             with generator_tape.stop_recording():
                 hinge = self._update(lambda: self._hinge_of(image, fake, sentence))
-                penalty = self._update(
-                    lambda: losses.matching_aware_gradient_penalty(self.discriminator, image, sentence)
-                )
-            loss = -tf.reduce_mean(self.discriminator(fake, sentence))
+                penalty = self._update(lambda: losses.matching_aware_gradient_penalty(discriminator, image, sentence))
+            loss = -tf.reduce_mean(discriminator(fake, sentence))
         variables = self.generator.trainable_variables
         self.generator_optimizer.apply(generator_tape.gradient(loss, variables), variables)
         return {"discriminator_loss": hinge, "gradient_penalty": penalty, "generator_loss": loss}
 
     def _hinge_of(self, image, fake, sentence):
-        features = self.discriminator.features(image)
-        real = self.discriminator.logits(features, sentence)
-        mismatched = self.discriminator.logits(features[:-1], sentence[1:])
-        return losses.hinge_discriminator_loss(real, mismatched, self.discriminator(fake, sentence))
+        discriminator = self.needed_discriminator()
+        features = discriminator.features(image)
+        real = discriminator.logits(features, sentence)
+        mismatched = discriminator.logits(features[:-1], sentence[1:])
+        return losses.hinge_discriminator_loss(real, mismatched, discriminator(fake, sentence))
 
     def _update(self, loss_of):
-        variables = self.discriminator.trainable_variables
+        variables = self.needed_discriminator().trainable_variables
         with tf.GradientTape() as tape:
             loss = loss_of()
         sources = [variable.value for variable in variables]

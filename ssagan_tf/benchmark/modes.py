@@ -240,15 +240,14 @@ def measure(settings: Settings) -> dict:
     timed = {name: side.call for name, side in sides.items()} | product
     seconds = machine.in_turn(timed, settings.repeats, warm_up=0 if settings.mode == "first_picture" else 2)
     report = {**dataclasses.asdict(settings), "sides": {}}
-    rate = None
     if product:
-        rate = machine.MATMUL_COUNT / machine.summary(seconds["matmul"])["median"]
-        report["matmul_rate"] = rate
+        report["matmul_rate"] = machine.MATMUL_COUNT / machine.summary(seconds["matmul"])["median"]
     for name, side in sides.items():
         times = machine.summary(seconds[name])
         figures = {"seconds": times, "pictures_per_second": side.pictures / times["median"]}
         if side.operations:
-            figures |= {"operations": side.operations, "share": side.operations / times["median"] / rate}
+            share = side.operations / times["median"] / report["matmul_rate"]
+            figures |= {"operations": side.operations, "share": share}
         report["sides"][name] = figures
     if {"ours", "literal"} <= set(sides):
         pairs = zip(seconds["literal"], seconds["ours"], strict=True)
