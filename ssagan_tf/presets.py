@@ -63,12 +63,18 @@ def folder_of(preset: str | os.PathLike) -> pathlib.Path:
     A handle is downloaded, once, by the package of the service, which must be installed.
 
     Raises:
-        UserError: a handle that cannot be downloaded.
+        UserError: a name that nothing has, or a handle that cannot be downloaded.
     """
     scheme, colon, handle = str(preset).partition("://")
     if not colon:
         known = PRESETS.get(str(preset))
-        return known["folder"] if known else pathlib.Path(preset)
+        place = known["folder"] if known else pathlib.Path(preset)
+        if str(preset) == place.name and not place.exists():
+            raise UserError(
+                f"No such model. Received: {str(preset)!r}. Give a model folder, one of {', '.join(PRESETS)}, or a "
+                "handle: hf://OWNER/NAME."
+            )
+        return place
     if scheme not in _FETCHERS:
         raise UserError(
             f"No such handle. Received: {preset}. Use hf://OWNER/NAME or kaggle://OWNER/NAME/keras/VARIATION."
@@ -106,11 +112,6 @@ class PresetModel(TextToImage):
             UserError: something is missing, damaged or does not fit.
         """
         place = folder_of(folder)
-        if str(folder) == place.name and not place.exists():
-            raise UserError(
-                f"No such model. Received: {str(folder)!r}. Give a model folder, one of {', '.join(PRESETS)}, or a "
-                "handle: hf://OWNER/NAME."
-            )
         config = Config.load(place / CONFIG_FILE)
         vocabulary = Vocabulary.load(place / VOCABULARY_FILE)
         sampling_only = not (place / TRAINING_FILE).is_file()

@@ -16,6 +16,7 @@ from ssagan_tf import SSAGAN, UserError, Vocabulary
 from ssagan_tf.augmentation import Augmentation
 from ssagan_tf.config import Config
 from ssagan_tf.networks import CompactImageEncoder
+from ssagan_tf.training.fine_tuning import fine_tuned
 from ssagan_tf.training.run import load_model
 
 VOCABULARY = Vocabulary.build(["a red bird with yellow wings"])
@@ -111,6 +112,10 @@ def test_a_name_that_nobody_knows_is_told_with_those_that_are(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="No such model. Received: 'synthbird'.*one of synthbirds_64.*hf://OWNER/NAME"):
         SSAGAN.from_preset("synthbird")
+    with pytest.raises(UserError, match="No such model. Received: 'synthbird'"):
+        load_model("synthbird")
+    with pytest.raises(UserError, match="No such model. Received: 'synthbird'"):  # of train.py --from
+        fine_tuned(Config(), "small", "synthbird", {})
 
 
 @pytest.mark.parametrize(

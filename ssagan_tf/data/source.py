@@ -157,7 +157,7 @@ def read_bytes(path: pathlib.Path, max_bytes: int) -> bytes:
             data = file.read(max_bytes + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"A file could not be read. Received: {path}: {reason}. Check the data folder.") from error
+        raise UserError(f"A file could not be read. Received: {path}: {reason}. Check its path.") from error
     if len(data) > max_bytes:
         raise UserError(f"The file is too large. Received: {path}. Use one of at most {max_bytes:,} bytes.")
     return data
