@@ -20,8 +20,7 @@ def main(_) -> None:
     from ssagan_tf.export.server import serve
 
     with serve(_MODEL.value, _PORT.value) as server:
-        host, port = server.server_address[:2]
-        cli.say(f"Serving {_MODEL.value} at http://{host}:{port}. Ctrl-C ends it.")
+        cli.say(f"Serving {_MODEL.value} at http://127.0.0.1:{server.server_port}. Ctrl-C ends it.")
         server.serve_forever()
 
 
