@@ -156,7 +156,7 @@ class TextToImage(keras.Model):
                 logging.warning("%s", note)
         # Half of a surrogate pair has no UTF-8: it becomes a question mark, which is no word either.
         texts = [caption.encode(errors="replace") for caption in captions]
-        return np.concatenate([self._encoder(tf.constant(part)).numpy() for part in parts(texts)])
+        return np.concatenate([self._encoder(tf.constant(part)).numpy() for part in _parts(texts)])
 
     def _notes(self, caption, vocabulary):
         if not self.reads_text:
@@ -177,7 +177,7 @@ class TextToImage(keras.Model):
         self._drawer = lambda *inputs: (draw(*inputs), ())
 
     def _draw(self, sentences, noise_batch):
-        drawn = [self._drawer(*part) for part in zip(parts(noise_batch), parts(sentences), strict=True)]
+        drawn = [self._drawer(*part) for part in zip(_parts(noise_batch), _parts(sentences), strict=True)]
         images = np.concatenate([to_uint8(image) for image, _ in drawn])
         masks = zip(*(part_masks for _, part_masks in drawn), strict=True)
         return images, tuple(np.concatenate([part.numpy() for part in stage]) for stage in masks)
@@ -196,7 +196,7 @@ class TextToImage(keras.Model):
         return tf.function(lambda *inputs: self.generator(*inputs, training=False), input_signature=signature)
 
 
-def parts(rows: Sequence) -> list[Sequence]:
+def _parts(rows: Sequence) -> list[Sequence]:
     """Rows in parts of as many as are drawn at once on this machine."""
     size = _AT_ONCE["GPU" if tf.config.list_physical_devices("GPU") else "CPU"]
     return [rows[first : first + size] for first in range(0, len(rows), size)]

@@ -12,7 +12,6 @@ import tensorflow as tf
 from ssagan_tf.errors import UserError
 from ssagan_tf.export.graph import ImageGraph
 from ssagan_tf.networks import Generator
-from ssagan_tf.text_to_image import parts
 
 Draw = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -41,14 +40,7 @@ def drawer(engine: str, generator: Generator, batch: int) -> Draw:
     if engine in ("tensorflow", "folded", "xla"):
         network = generator if engine == "tensorflow" else ImageGraph(generator)
         function = tf.function(lambda *given: network(*given)[0], jit_compile=engine == "xla")
-
-        def draw(noise, sentence):
-            # As many at once as `generate` takes.
-            return np.concatenate(
-                [function(*map(tf.constant, part)) for part in zip(parts(noise), parts(sentence), strict=True)]
-            )
-
-        return draw
+        return lambda noise, sentence: function(tf.constant(noise), tf.constant(sentence)).numpy()
     try:
         return {"litert": _litert, "openvino": _openvino}[engine](generator, batch)
     except ImportError as error:
