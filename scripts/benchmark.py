@@ -11,10 +11,11 @@
 Time is the median of several calls after two that do not count, with the range. Operations are counted from the layers'
 sizes; their share is of the rate at which the machine multiplies large matrices, measured between the calls.
 --mode=growth measures training at batches of 1, 2, 4, ... up to --batch, and drawing of up to twice as many pictures,
-in parts as sample.py draws them, each size in a process of its own. It fits straight lines to seconds and to memory
-beyond TensorFlow's own, tells how far the figures are from them, and draws both as a chart.
+in parts as sample.py draws them, each size in a process of its own, all in turn. It fits straight lines to seconds and
+to memory beyond TensorFlow's own, tells how far the figures are from them, and draws both as a chart.
 """
 
+import contextlib
 import json
 
 from absl import app, flags
@@ -54,7 +55,7 @@ def main(_) -> None:
             f"--mode=growth measures ours alone. Received: --variant={_VARIANT.value}. Leave --variant out."
         )
     cli.start_tensorflow()
-    from ssagan_tf import pictures
+    from ssagan_tf import pictures, progress
     from ssagan_tf.benchmark import chart, growth, modes
 
     settings = modes.Settings(
@@ -69,7 +70,8 @@ def main(_) -> None:
         repeats=_REPEATS.value,
     )
     if settings.mode == "growth":
-        report, words = growth.measure(settings), _table
+        with progress.hidden() if _JSON.value else contextlib.nullcontext():
+            report, words = growth.measure(settings), _table
         pictures.save_png(chart.draw(report["curves"]), _OUT.value)
     else:
         report, words = modes.measure(settings), _words

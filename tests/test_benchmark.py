@@ -1,5 +1,7 @@
 """The benchmark: operation counts are those of the graph, and the literal variant computes what ours does."""
 
+import contextlib
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -14,6 +16,7 @@ from PIL import Image, ImageChops
 from ssagan_tf import SSAGAN
 from ssagan_tf.benchmark import chart, growth, machine, modes, operations
 from ssagan_tf.benchmark.literal import LiteralDiscriminator, LiteralGenerator, LiteralSSAGAN
+from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Discriminator, Generator
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -143,17 +146,30 @@ def test_a_line_goes_through_what_lies_on_one_and_tells_how_far_the_rest_is():
     assert flat == pytest.approx({"start": height, "slope": 0, "deviation": 1 - height / 4}, abs=1e-9)
 
 
-def test_growth_takes_doubled_sizes_each_in_its_process(monkeypatch):
-    asked = []
+def test_growth_takes_doubled_sizes_in_turn_each_in_its_process(monkeypatch):
+    did, now = [], [0.0]
 
-    def alone(settings):
-        asked.append((settings.mode, settings.batch))
-        memory = {"peak_memory": 70 + 100 * settings.batch, "memory_before": 70}
-        return {"sides": {"ours": {"seconds": {"median": 2.0 + settings.batch}}}, **memory}
+    class Process(contextlib.nullcontext):
+        def __init__(self, settings):
+            super().__init__(self)
+            self.mode, self.size = settings.mode, settings.batch
+            did.append((self.mode, self.size, "began"))
 
-    monkeypatch.setattr(growth, "_alone", alone)
-    report = growth.measure(modes.Settings("growth", batch=4))
-    assert asked == [("train", 1), ("train", 2), ("train", 4), *(("generate", size) for size in (1, 2, 4, 8))]
+        def __call__(self):
+            did.append((self.mode, self.size, "called"))
+            now[0] += 2 + self.size
+
+        def peak_memory(self):
+            return 100 * self.size
+
+    monkeypatch.setattr(growth, "_Process", Process)
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: now[0])
+    report = growth.measure(modes.Settings("growth", batch=4, repeats=3))
+    for mode, sizes in (("train", (1, 2, 4)), ("generate", (1, 2, 4, 8))):
+        theirs = [(size, what) for whose, size, what in did if whose == mode]
+        prepared = [(size, what) for size in sizes for what in ("began", "called")]
+        assert theirs == prepared + 4 * [(size, "called") for size in sizes]  # once more to warm up
+    assert report["curves"]["train"]["seconds"] == [3, 4, 6]
     assert report["curves"]["train"]["seconds_line"] == pytest.approx(
         {"start": 2, "slope": 1, "deviation": 0}, abs=1e-9
     )
@@ -165,10 +181,32 @@ def test_growth_takes_doubled_sizes_each_in_its_process(monkeypatch):
     assert moved[0] < moved[2] < whole.width // 2  # a point of seconds, which are left
 
 
-def test_a_size_alone_tells_its_seconds_and_memory():
-    report = growth._alone(modes.Settings("generate", nf=2, batch=3, image_size=16, repeats=1))
-    assert report["batch"] == 3 and report["sides"]["ours"]["seconds"]["median"] > 0
-    assert report.get("peak_memory", 2**30) > report.get("memory_before", 2**26) >= 2**26
+SMALL = modes.Settings("generate", nf=2, batch=3, image_size=16)
+
+
+def test_a_size_does_a_call_when_asked_and_tells_its_memory():
+    with growth._Process(SMALL) as process:
+        for _ in range(2):
+            process()
+        peak = process.peak_memory()
+        assert peak is None or 2**20 < peak < 2**30
+    assert process._process.returncode == 0
+
+
+def test_a_size_that_fails_is_told_with_its_own_error(capfd):
+    with pytest.raises(UserError, match="could not be measured. Received: mode generate, 3 pictures: .* status 1. "):
+        with growth._Process(dataclasses.replace(SMALL, image_size=17)) as process:
+            process()
+    assert "Received: 17" in capfd.readouterr().err
+
+
+def test_a_size_that_is_killed_does_not_keep_anybody_waiting():
+    with growth._Process(SMALL) as process:
+        process._process.kill()
+        with pytest.raises(UserError, match="ended with status -9"):
+            process()
+        with pytest.raises(UserError, match="ended with status -9"):
+            process.peak_memory()
 
 
 @pytest.mark.slow
