@@ -1,6 +1,6 @@
 """Shows a model's masks, what they find when a word changes, and what the picture becomes with other masks.
 
-    python scripts/inspect_masks.py --model=runs/mine --caption="a bird with a red crown and a yellow belly"
+    python scripts/inspect_masks.py --caption="a bird with a red crown and a yellow belly"
     python scripts/inspect_masks.py --model=runs/mine --caption="a bird with a red crown" --count=4 --swap=red:blue
     python scripts/inspect_masks.py --model=runs/mine --caption="a bird with a red crown" --ablate=4,8 --ones=all
     python scripts/inspect_masks.py --model=runs/mine --caption="a red bird" --caption="a blue bird" --freeze=all
@@ -15,8 +15,9 @@ given several times. See docs/masks.md.
 from absl import app, flags
 
 from ssagan_tf import cli
+from ssagan_tf.files import BUNDLED_MODEL
 
-_MODEL = flags.DEFINE_string("model", None, "Run folder or model folder.", required=True)
+_MODEL = flags.DEFINE_string("model", str(BUNDLED_MODEL), "Run folder or model folder. [default: bundled]")
 _CAPTIONS = flags.DEFINE_multi_string("caption", None, "What to draw; may be given several times.", required=True)
 _OUT = flags.DEFINE_string("out", "masks.png", "PNG file to write; the other names are made from it.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the first picture of each caption; the next have seed + 1, ...")

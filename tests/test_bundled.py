@@ -80,6 +80,12 @@ def test_scripts_draw_with_it_unless_told_otherwise(tmp_path):
     assert np.abs(sheets[0] - sheets[1]).max() <= 2
 
 
+def test_its_masks_are_inspected_unless_told_otherwise(tmp_path):
+    command = [sys.executable, str(SCRIPTS / "inspect_masks.py"), f"--caption={CAPTION}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and done.stdout.startswith("Wrote masks.png"), done.stderr
+
+
 def test_of_eight_bits_a_picture_is_left(drawn):
     """Ranges that were measured on other captions than real ones leave 20 dB, and a moving average of them 15."""
     sampler = Sampler(BUNDLED_MODEL / "1" / "tflite" / "int8.tflite")
