@@ -48,6 +48,12 @@ def _open():
             )
         count = {"train": _COUNT.value, "test": max(1, _COUNT.value // 10)}
         return open_source("synthbirds", None, _IMAGE_SIZE.value, seed=_SEED.value, count=count)
+    ignored = [f"--{flag.name}={flag.value}" for flag in (_SEED, _COUNT) if flag.present]
+    if ignored:
+        raise app.UsageError(
+            f"--seed and --count are for synthbirds, which are drawn. Received: {' '.join(ignored)} with "
+            f"--dataset={_DATASET.value}. Leave them out."
+        )
     if not _SOURCE.value:
         raise app.UsageError(
             f"There is nothing to read. Received: no --source. Give the folder of {_DATASET.value} as --source=FOLDER."

@@ -60,6 +60,7 @@ def test_an_error_is_one_line_and_status_1(run, tmp_path):
         ("--dataset=cub", "--out=out"),
         ("--dataset=synthbirds",),
         ("--dataset=synthbirds", "--source=x", "--out=out"),
+        ("--dataset=folder", "--source=x", "--out=out", "--count=5"),
         ("--source=x", "--out=out"),
         ("--dataset=synthbirds", "--out=out", "--image_size=100"),
     ],
@@ -68,6 +69,13 @@ def test_wrong_flags_are_one_line_and_status_2(run, flags):
     done = run(*flags)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_what_only_drawn_birds_have_is_refused_for_other_data(run, tmp_path):
+    write_folder(tmp_path / "mine")
+    done = run("--dataset=folder", "--source=mine", "--out=out", "--seed=0", "--count=5")
+    assert "Received: --seed=0 --count=5 with --dataset=folder." in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_help_shows_examples(run):
