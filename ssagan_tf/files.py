@@ -1,6 +1,7 @@
 """Files: where the bundled model is, and writing without ever leaving half a file: aside, flushed, renamed."""
 
 import contextlib
+import errno
 import hashlib
 import importlib.resources
 import os
@@ -15,6 +16,7 @@ _PACKAGE = pathlib.Path(str(importlib.resources.files("ssagan_tf"))).resolve()
 # Models that come with the package: within it where it is installed, beside it in a checkout.
 SAVED_MODELS = _PACKAGE / "saved_models" if (_PACKAGE / "saved_models").is_dir() else _PACKAGE.parent / "saved_models"
 BUNDLED_MODEL = SAVED_MODELS / "synthbirds-64"  # small, of drawn birds
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def _aside(path: pathlib.Path) -> pathlib.Path:
@@ -34,9 +36,8 @@ def _reporting(path: pathlib.Path, only: pathlib.Path | None = None) -> Iterator
         ):
             raise
         reason = error.strerror or str(error)
-        raise UserError(
-            f"Could not write. Received: {path}: {reason}. Free some space or choose a folder that can be written to."
-        ) from error
+        what_to_do = "Free some space" if error.errno in _FULL else "Choose a folder that can be written to"
+        raise UserError(f"Could not write. Received: {path}: {reason}. {what_to_do}.") from error
 
 
 def flush_to_disk(path: pathlib.Path) -> None:

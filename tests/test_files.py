@@ -106,7 +106,7 @@ def test_a_folder_for_a_full_disk_vanishes(full_disk):
 
 
 def test_a_read_only_folder_is_refused(read_only):
-    with pytest.raises(UserError, match="Could not write. Received: .*/a: (Permission denied|Read-only)"):
+    with pytest.raises(UserError, match="Could not write. Received: .*/a: (Permission denied|Read-only).*. Choose a"):
         files.write_atomically(read_only / "a", "x")
     with pytest.raises(UserError, match="Could not write. Received: .*/b: (Permission denied|Read-only)"):
         with files.folder_written_atomically(read_only / "deep" / "b"):
