@@ -24,8 +24,12 @@ from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import Source
 from ssagan_tf.data.synthbirds import SynthBirds
 from ssagan_tf.errors import UserError
+from ssagan_tf.evaluation.features import open_extractor
 from ssagan_tf.evaluation.memory import MemoryTest
+from ssagan_tf.evaluation.protocols import protocol as named_protocol
+from ssagan_tf.evaluation.reference import described
 from ssagan_tf.evaluation.report import REPORT, evaluate, read_report
+from ssagan_tf.evaluation.scores import SPLIT, Asked
 from ssagan_tf.presets import CONFIG_FILE, VOCABULARY_FILE
 from ssagan_tf.sampling import write_sheet
 from ssagan_tf.text.vocabulary import Vocabulary
@@ -106,6 +110,7 @@ def ablate(
     if unknown or not variants or not seeds:
         raise UserError(f"There is no such variant. Received: {unknown}. Use some of {', '.join(VARIANTS)}.")
     data = trainer.open_data(config, Run(out))
+    _check_scorable(data, count, extractor)
     if isinstance(data, SynthBirds):
         config = config.override(text_training="damsm")
     elif isinstance(data, Prepared):
@@ -129,6 +134,13 @@ def ablate(
     files.write_atomically(out / "table.json", json.dumps(found, indent=2) + "\n")
     files.write_atomically(out / "table.md", written + "\n")
     return written
+
+
+def _check_scorable(data: Prepared | Source, count: int, extractor: str | None) -> None:
+    """Before hours of training: raises what scoring would."""
+    Asked.of(described(data, SPLIT), count).check_r_precision()
+    if not isinstance(data, SynthBirds):
+        open_extractor(named_protocol(_PROTOCOL, extractor).extractor)
 
 
 def _pretrained(config: Config, run: Run) -> str:

@@ -63,7 +63,18 @@ def test_what_was_trained_otherwise_is_not_taken_for_done(tmp_path):
     before = config.override(text_training="damsm", seed=0, base_filters=4)
     Run(tmp_path / "no_mask" / "seed-0").begin(before.override(mask_blocks=0), Vocabulary.build(["a bird"]))
     with pytest.raises(UserError, match="begun with other settings.*base_filters=8, was 4"):
-        ablate(config, tmp_path, ["no_mask"], [0], 100)
+        ablate(config, tmp_path, ["no_mask"], [0], 200)
+
+
+def test_what_could_not_be_scored_is_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(UserError, match=r"too few captions .* of 100 .* 99 are wanted. Give more pictures \(--count\)"):
+        ablate(preset("small", "synthbirds"), tmp_path, ["no_mask"], [0], 100)
+    assert not list(tmp_path.iterdir())
+    examples = [types.SimpleNamespace(captions=(f"picture {number}",), class_id=-1) for number in range(100)]
+    others = types.SimpleNamespace(name="folder", examples=lambda split: examples)
+    ablation._check_scorable(others, 100, "synthbirds")
+    with pytest.raises(UserError, match="no such feature extractor. Received: 'nowhere'"):
+        ablation._check_scorable(others, 100, "nowhere")
 
 
 def test_what_is_trained_further_is_scored_anew(tmp_path, monkeypatch):

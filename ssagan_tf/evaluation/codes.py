@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from ssagan_tf.progress import Bar
+
 _BATCH = 50  # pairs that networks read at a time, always so many
 
 
@@ -25,14 +27,17 @@ def codes(
     of_pictures: list[np.ndarray] = []
     of_captions: list[np.ndarray] = []
     done = 0
-    for part in pictures:
-        for first in range(0, len(part), _BATCH):
-            images = part[first : first + _BATCH]
-            texts = list(captions[done : done + len(images)])
-            spare = _BATCH - len(images)
-            filled = np.pad(images, [(0, spare), (0, 0), (0, 0), (0, 0)])
-            both = read(filled, texts + [texts[-1]] * spare)
-            for found, code in zip((of_pictures, of_captions), both, strict=True):
-                found.append(code.numpy()[: len(images)])
-            done += len(images)
+    with Bar(len(captions), "picture and caption read") as bar:
+        for part in pictures:
+            for first in range(0, len(part), _BATCH):
+                images = part[first : first + _BATCH]
+                texts = list(captions[done : done + len(images)])
+                spare = _BATCH - len(images)
+                filled = np.pad(images, [(0, spare), (0, 0), (0, 0), (0, 0)])
+                both = read(filled, texts + [texts[-1]] * spare)
+                for found, code in zip((of_pictures, of_captions), both, strict=True):
+                    found.append(code.numpy()[: len(images)])
+                done += len(images)
+                for _ in images:
+                    bar.step()
     return np.concatenate(of_pictures), np.concatenate(of_captions)

@@ -17,6 +17,7 @@ from ssagan_tf.evaluation.likeness import LIKENESS_RULE, likest_birds
 from ssagan_tf.evaluation.mask_scores import MaskScores
 from ssagan_tf.evaluation.swaps import CHANGED, CHANGED_RULE, SWAP_RULE, Swap, choose_swap, difference
 from ssagan_tf.pictures import to_uint8
+from ssagan_tf.progress import Bar
 
 if typing.TYPE_CHECKING:
     from ssagan_tf.evaluation.scores import Evaluation, Scores
@@ -62,8 +63,10 @@ def masks(evaluation: Evaluation) -> Scores:
     scores = MaskScores(sizes, targets)
     texts = [evaluation.captions[sample].text for sample, _ in chosen]
     seeds = np.array([evaluation.seed + sample for sample, _ in chosen])
-    for pair in drawn_pairs(model, texts, [swap for _, swap in chosen], seeds, evaluation.truncation):
-        scores.add(pair.masks, _targets(pair, network))
+    with Bar(len(chosen), "pair drawn") as bar:
+        for pair in drawn_pairs(model, texts, [swap for _, swap in chosen], seeds, evaluation.truncation):
+            scores.add(pair.masks, _targets(pair, network))
+            bar.step()
     told = json.dumps([[sample, swap.caption] for sample, swap in chosen])
     card = {
         "pairs": len(chosen),

@@ -79,6 +79,7 @@ def evaluate(
     evaluation = Evaluation(model, data, how, count, out, damsm, seed, truncation, seer)
     if "r_precision" in metrics:
         evaluation.encoders  # noqa: B018 - read now for the same reason
+        evaluation.asked.check_r_precision()
     drawing, folder = evaluation.drawing_card(), pathlib.Path(out)
     known = {"weights_sha256": weights_sha256(model), **(about or {})}
     report = {"scores": _earlier(folder / REPORT, drawing, known)}

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ssagan_tf.errors import UserError
+from ssagan_tf.progress import Bar
 from ssagan_tf.text.tokenizer import tokenize
 
 MISMATCHED = 99  # captions beside the right one
@@ -37,6 +38,7 @@ def retrieval_precision(
     draws: int = 10,
     mismatched: int = MISMATCHED,
     seed: int = 0,
+    progress: bool = False,
 ) -> Precision:
     """R@1 of 1 + 99: the right caption's cosine with the picture must be above those of all mismatched ones.
 
@@ -52,6 +54,7 @@ def retrieval_precision(
         draws: how often all pictures are asked.
         mismatched: captions beside the right one.
         seed: of the draws.
+        progress: show a progress bar.
 
     Raises:
         UserError: nothing to ask, codes that are not finite, or a picture without enough mismatched captions.
@@ -61,15 +64,24 @@ def retrieval_precision(
         raise UserError(f"Nothing to look for. Received: {len(pictures)} pictures, {draws} draws. Give one at least.")
     dice = np.random.default_rng(seed)
     shares = []
-    for _ in range(draws):
-        found = 0.0
-        for index, picture in enumerate(pictures):
-            others = _mismatched(dice, index, int(own[index]), len(captions), matches, mismatched)
-            cosines, right = captions[others] @ picture, captions[own[index]] @ picture
-            if not (cosines > right + _ROUNDING).any():
-                found += 1 / (1 + np.count_nonzero(cosines > right - _ROUNDING))
-        shares.append(found / len(pictures))
+    with Bar(draws, "draw of captions", progress) as bar:
+        for _ in range(draws):
+            found = 0.0
+            for index, picture in enumerate(pictures):
+                others = _mismatched(dice, index, int(own[index]), len(captions), matches, mismatched)
+                cosines, right = captions[others] @ picture, captions[own[index]] @ picture
+                if not (cosines > right + _ROUNDING).any():
+                    found += 1 / (1 + np.count_nonzero(cosines > right - _ROUNDING))
+            shares.append(found / len(pictures))
+            bar.step()
     return Precision(float(np.mean(shares)), float(np.std(shares)))
+
+
+def check_mismatched(own: Sequence[int], captions: int, matches: Matches, mismatched: int = MISMATCHED) -> None:
+    """Before there are codes: raises UserError where `retrieval_precision` would, for a picture without enough."""
+    dice = np.random.default_rng(0)
+    for index, caption in enumerate(own):
+        _mismatched(dice, index, int(caption), captions, matches, mismatched)
 
 
 def _unit(codes: np.ndarray, what: str) -> np.ndarray:
@@ -93,7 +105,7 @@ def _mismatched(
             return candidates[:count]
     raise UserError(
         f"There are too few captions to choose from. Received: {len(candidates)} of {total} that do not match "
-        f"picture {picture}, and {count} are wanted. Give more pictures of other things."
+        f"picture {picture}, and {count} are wanted. Give more pictures (--count), or pictures of other things."
     )
 
 

@@ -6,7 +6,8 @@ import functools
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -46,6 +47,32 @@ _DRAWS = 10  # of mismatched captions for each picture
 def cache_folder() -> pathlib.Path:
     """Where features of real pictures are kept between evaluations."""
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "ssagan_tf"
+
+
+class Asked(NamedTuple):
+    """What pictures are drawn from.
+
+    Attributes:
+        captions: one for each.
+        owners: the real picture that each was written for.
+    """
+
+    captions: list[Caption]
+    owners: list[Described]
+
+    @classmethod
+    def of(cls, real: Sequence[Described], count: int) -> Asked:
+        """`CAPTION_RULE`. Raises UserError if there is nothing to draw."""
+        chosen = choose_captions([known.captions for known in real], count)
+        return cls([real[picture].captions[turn] for picture, turn in chosen], [real[picture] for picture, _ in chosen])
+
+    def matches(self) -> retrieval.Matches:
+        """Which captions are no mismatch for a picture drawn from one of them."""
+        return matching(self.owners, list(zip(self.owners, self.captions, strict=True)), near=False)
+
+    def check_r_precision(self) -> None:
+        """Before anything is trained or drawn: raises UserError if there are too few captions for R-precision."""
+        retrieval.check_mismatched(range(len(self.captions)), len(self.captions), self.matches())
 
 
 class Evaluation:
@@ -89,9 +116,8 @@ class Evaluation:
         self.clip = clip
         self.image_size = model.generator.image_size
         self.real: list[Described] = described(data, SPLIT)
-        self._chosen = choose_captions([known.captions for known in self.real], count)
-        self.captions: list[Caption] = [self.real[picture].captions[turn] for picture, turn in self._chosen]
-        self.owners: list[Described] = [self.real[picture] for picture, _ in self._chosen]
+        self.asked = Asked.of(self.real, count)
+        self.captions = self.asked.captions
 
     @functools.cached_property
     def extractor(self) -> Extractor:
@@ -188,7 +214,8 @@ def _fid(evaluation: Evaluation) -> Scores:
 
 
 def _kid(evaluation: Evaluation) -> Scores:
-    value = statistics.kernel_distance(evaluation.real_features.features, evaluation.drawn_features.features)
+    features = evaluation.real_features.features, evaluation.drawn_features.features
+    value = statistics.kernel_distance(*features, progress=True)
     card = evaluation.extractor_card() | evaluation.reference_card() | {"kernel": "(x.y / D + 1)^3, all pairs"}
     return {"kid": {"value": value, "card": card}}
 
@@ -208,7 +235,8 @@ def _inception_score(evaluation: Evaluation) -> Scores:
 
 
 def _precision_recall(evaluation: Evaluation) -> Scores:
-    found = statistics.precision_recall(evaluation.real_features.features, evaluation.drawn_features.features)
+    features = evaluation.real_features.features, evaluation.drawn_features.features
+    found = statistics.precision_recall(*features, progress=True)
     card = evaluation.extractor_card() | evaluation.reference_card() | {"nearest": statistics.NEAREST}
     return {name: {"value": value, "card": card} for name, value in zip(("precision", "recall"), found, strict=True)}
 
@@ -228,9 +256,9 @@ def _r_precision(evaluation: Evaluation) -> Scores:
     damsm, vocabulary, config = evaluation.encoders
     read = _reader(damsm, vocabulary, config.model.max_words)
     pictures, captions = codes(read, evaluation.drawn, [caption.text for caption in evaluation.captions])
-    matches = matching(evaluation.owners, list(zip(evaluation.owners, evaluation.captions, strict=True)), near=False)
+    own, matches = np.arange(evaluation.count), evaluation.asked.matches()
     precision = retrieval.retrieval_precision(
-        pictures, captions, np.arange(evaluation.count), matches, _DRAWS, seed=evaluation.seed
+        pictures, captions, own, matches, _DRAWS, seed=evaluation.seed, progress=True
     )
     digest = files.sha256(evaluation.damsm_folder / DAMSM_FILE)
     card = {"damsm_sha256": digest, "mismatched": retrieval.MISMATCHED, "draws": _DRAWS, "mismatch": MISMATCH_RULE}

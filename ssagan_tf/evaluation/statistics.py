@@ -8,6 +8,7 @@ import numpy as np
 from absl import logging
 
 from ssagan_tf.errors import UserError
+from ssagan_tf.progress import Bar
 
 _BLOCK = 1000  # rows at a time
 NEAREST = 3  # neighbours, as in the paper on precision and recall
@@ -106,7 +107,7 @@ def _root(covariance: np.ndarray) -> np.ndarray:
     return vectors[:, kept] * np.sqrt(values[kept])
 
 
-def kernel_distance(first: np.ndarray, second: np.ndarray) -> float:
+def kernel_distance(first: np.ndarray, second: np.ndarray, progress: bool = False) -> float:
     """KID (Binkowski et al., ICLR 2018): unbiased squared maximum mean discrepancy, kernel (x.y / D + 1)^3.
 
     All pairs are used, which is what means over random subsets estimate, without their chance. It may come out a
@@ -114,18 +115,21 @@ def kernel_distance(first: np.ndarray, second: np.ndarray) -> float:
 
     Args:
         first, second: features (N, D) and (M, D).
+        progress: show a progress bar.
 
     Raises:
         UserError: features of different lengths, not finite, or fewer than two.
     """
     _check_pair(first, second)
     n, m = len(first), len(second)
-    within = _kernel_sum(first, first, True) / (n * (n - 1)) + _kernel_sum(second, second, True) / (m * (m - 1))
-    return float(within - 2 * _kernel_sum(first, second, False) / (n * m))
+    with Bar(2 * _block_count(first) + _block_count(second), "block of kernels", progress) as bar:
+        of_first, of_second = (_kernel_sum(features, features, True, bar) for features in (first, second))
+        between = _kernel_sum(first, second, False, bar)
+    return float(of_first / (n * (n - 1)) + of_second / (m * (m - 1)) - 2 * between / (n * m))
 
 
-def _kernel_sum(rows: np.ndarray, columns: np.ndarray, same: bool) -> float:
-    """Sum of the kernel over all pairs; of a set with itself, over pairs of different ones."""
+def _kernel_sum(rows: np.ndarray, columns: np.ndarray, same: bool, bar: Bar) -> float:
+    """Sum of the kernel over all pairs; of a set with itself, over pairs of different ones. A step for each block."""
     total = 0.0
     for i, row in enumerate(_blocks(rows)):
         for j, column in enumerate(_blocks(columns)):
@@ -136,6 +140,7 @@ def _kernel_sum(rows: np.ndarray, columns: np.ndarray, same: bool) -> float:
                 total += kernel.sum() - np.trace(kernel)
             else:
                 total += kernel.sum() * (2 if same else 1)
+        bar.step()
     return total
 
 
@@ -169,7 +174,9 @@ def _one_inception_score(logits: np.ndarray) -> float:
     return float(np.exp((chances * (log_chances - log_mean)).sum(1).mean()))
 
 
-def precision_recall(real: np.ndarray, drawn: np.ndarray, nearest: int = NEAREST) -> tuple[float, float]:
+def precision_recall(
+    real: np.ndarray, drawn: np.ndarray, nearest: int = NEAREST, progress: bool = False
+) -> tuple[float, float]:
     """Improved precision and recall (Kynkaanniemi et al., NeurIPS 2019).
 
     Precision: the share of drawn features that lie within the distance of some real feature to its `nearest`-th
@@ -178,6 +185,7 @@ def precision_recall(real: np.ndarray, drawn: np.ndarray, nearest: int = NEAREST
     Args:
         real, drawn: features (N, D) and (M, D).
         nearest: neighbours.
+        progress: show a progress bar.
 
     Raises:
         UserError: features of different lengths, not finite, or no more than `nearest`.
@@ -187,10 +195,11 @@ def precision_recall(real: np.ndarray, drawn: np.ndarray, nearest: int = NEAREST
         raise UserError(
             f"Too few pictures for neighbours. Received: {min(len(real), len(drawn))}. Give more than {nearest}."
         )
-    return _share_inside(real, drawn, nearest), _share_inside(drawn, real, nearest)
+    with Bar(_block_count(real) + _block_count(drawn), "block of neighbours", progress) as bar:
+        return _share_inside(real, drawn, nearest, bar), _share_inside(drawn, real, nearest, bar)
 
 
-def _share_inside(support: np.ndarray, asked: np.ndarray, nearest: int) -> float:
+def _share_inside(support: np.ndarray, asked: np.ndarray, nearest: int, bar: Bar) -> float:
     """The share of `asked` inside of one of the balls around `support`, each reaching to its nearest-th neighbour."""
     inside = np.zeros(len(asked), bool)
     centre = sum(block.sum(0) for block in _blocks(support)) / len(
@@ -203,6 +212,7 @@ def _share_inside(support: np.ndarray, asked: np.ndarray, nearest: int) -> float
             squares, slack = _squared_distances(others - centre, block - centre)
             inside[start : start + len(others)] |= (squares <= radii + slack).any(1)
         first += len(block)
+        bar.step()
     return float(inside.mean())
 
 
@@ -222,6 +232,10 @@ def _squared_distances(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarra
     lengths, others = (rows**2).sum(1), (columns**2).sum(1)
     squares = np.maximum(lengths[:, None] + others - 2 * rows @ columns.T, 0)
     return squares, _ROUNDING * max(lengths.max(initial=0), others.max(initial=0))
+
+
+def _block_count(features: np.ndarray) -> int:
+    return -(-len(features) // _BLOCK)
 
 
 def _blocks(features: np.ndarray) -> Iterator[np.ndarray]:

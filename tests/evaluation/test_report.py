@@ -93,12 +93,16 @@ def test_real_pictures_score_perfectly_and_an_untrained_model_does_not(written, 
     assert scores["kid"]["value"] < 0 < untrained["kid"]["value"]  # unbiased: below 0 for one set taken twice
 
 
-def test_r_precision_of_encoders_that_know_nothing_is_chance(model, birds, tmp_path):
+def _write_damsm(model, folder):
     config = preset("small", "synthbirds")
     damsm = DAMSM.from_model_config(config.model, model.vocabulary)
-    config.save(tmp_path / "damsm/config.json")
-    model.vocabulary.save(tmp_path / "damsm/vocabulary.txt")
-    saving.write_state(tmp_path / "damsm/damsm.safetensors", damsm.encoder_variables())
+    config.save(folder / "damsm/config.json")
+    model.vocabulary.save(folder / "damsm/vocabulary.txt")
+    saving.write_state(folder / "damsm/damsm.safetensors", damsm.encoder_variables())
+
+
+def test_r_precision_of_encoders_that_know_nothing_is_chance(model, birds, tmp_path):
+    _write_damsm(model, tmp_path)
     found = evaluate(model, birds, ["r_precision"], "synthbirds", 500, tmp_path / "out", tmp_path / "damsm")
     score = found["scores"]["r_precision"]
     assert score["value"] < 0.05
@@ -114,6 +118,10 @@ def test_what_cannot_be_scored_is_told_before_anything_is_drawn(model, birds, tm
     with pytest.raises(UserError, match="--damsm=DIR"):
         evaluate(model, birds, ["r_precision"], "synthbirds", 4, tmp_path)
     assert not list(tmp_path.iterdir())
+    _write_damsm(model, tmp_path)
+    with pytest.raises(UserError, match="too few captions.* of 100 "):
+        evaluate(model, birds, ["r_precision"], "synthbirds", 100, tmp_path / "out", tmp_path / "damsm")
+    assert not (tmp_path / "out").exists()
 
 
 # --- comparing
