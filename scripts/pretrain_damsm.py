@@ -57,7 +57,6 @@ def main(_) -> None:
         checkpoint_every=_CHECKPOINT_EVERY.value,
         max_minutes=_MINUTES.value,
     )
-    cli.say(f"Pretraining on {config.data.dataset} at {config.model.image_size} pixels into {run.folder}")
     outcome = damsm_run.pretrain(run, config)
     cli.say(damsm_run.summary(outcome, config))
     if outcome.signal is not None:

@@ -111,7 +111,6 @@ def main(_) -> None:
         stop_memorised=_STOP.value,
         max_minutes=_MINUTES.value,
     )
-    cli.say(f"Training on {config.data.dataset} at {config.model.image_size} pixels into {run.folder}")
     outcome = trainer.train(run, config)
     cli.say(trainer.summary(outcome, config))
     if outcome.signal is not None:

@@ -171,7 +171,6 @@ def _train(run: Run, config: Config) -> None:
     if done is not None and done.step >= config.train.steps:
         return
     shutil.rmtree(run.folder / "evaluation", ignore_errors=True)  # of fewer iterations
-    logging.info("Training %s.", run.folder)
     outcome = trainer.train(run, config)
     if outcome.signal is not None:
         raise Interrupted(outcome.signal)

@@ -129,6 +129,7 @@ def pretrain(run: Run, config: Config) -> Outcome:
             f"Nothing is left to do. Received: {run.folder}, {first_step:,} of {steps:,} iterations done. "
             "Give more --steps."
         )
+    logging.info("Pretraining on %s at %d pixels into %s.", data.name, config.model.image_size, run.folder)
     _begin(run, config, vocabulary)
     run.forget_log_after(first_step)
     stop = StopGently(config.train.max_minutes)

@@ -187,6 +187,7 @@ def train(run: Run, config: Config) -> Outcome:
         raise UserError(
             f"Nothing is left to do. Received: --steps={config.train.steps:,}, and {first_step:,} are done. Give more."
         )
+    logging.info("Training on %s at %d pixels into %s.", data.name, config.model.image_size, run.folder)
     run.begin(config, vocabulary)
     stop = StopGently(config.train.max_minutes)
     if first_step is None:

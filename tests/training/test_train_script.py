@@ -57,6 +57,12 @@ def test_wrong_flags_are_status_2(tmp_path):
     assert done.returncode == 2 and "Traceback" not in done.stderr
 
 
+def test_no_training_is_announced_without_its_data(tmp_path):
+    done = script("--dataset=folder", "--data_dir=nowhere", "--preset=small", cwd=tmp_path)
+    assert done.returncode == 1 and "nowhere" in done.stderr
+    assert "Training on" not in done.stdout + done.stderr
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(pictures, tmp_path):
     (tmp_path / "file").write_text("")
     flags = ["--dataset=folder", f"--data_dir={pictures}", "--preset=small", f"--out={tmp_path / 'file' / 'run'}"]
@@ -86,6 +92,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(copy, tiny, tmp_path):
     steps = checkpoint.newest(copy.checkpoints).step + 4
     done = script("--dataset=folder", f"--out={copy.folder}", "--resume", f"--steps={steps}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert f"Training on folder at 8 pixels into {copy.folder}." in done.stderr
     whole = Run(tmp_path / "whole")
     trainer.train(whole, tiny.override(steps=steps))
     assert_same(state(copy), state(whole))
