@@ -194,7 +194,7 @@ def test_a_size_does_a_call_when_asked_and_tells_its_memory():
 
 
 def test_a_size_that_fails_is_told_with_its_own_error(capfd):
-    with pytest.raises(UserError, match="could not be measured. Received: mode generate, 3 pictures: .* status 1. "):
+    with pytest.raises(UserError, match="could not be measured. Received: generate at 3: .* status 1. "):
         with growth._Process(dataclasses.replace(SMALL, image_size=17)) as process:
             process()
     assert "Received: 17" in capfd.readouterr().err

@@ -89,7 +89,7 @@ class _Process:
         if not words:
             status = self._process.wait()
             raise UserError(
-                f"A size could not be measured. Received: mode {self._settings.mode}, {self._settings.batch} pictures: "
+                f"A size could not be measured. Received: {self._settings.mode} at {self._settings.batch}: "
                 f"the process ended with status {status}. Its error is above; if there is none, memory may be short: "
                 "give a smaller --batch."
             )
