@@ -46,6 +46,12 @@ def added_blocks(image_size: int, grown_from: int | None) -> int:
     return check_size(image_size, 1) - check_size(grown_from, 1)
 
 
+@tf.recompute_grad
+def _picture(x, factor, offset, kernel, bias):
+    """As in `SSCBN.convolved`, the features after batch norm and activation are not kept for the gradient."""
+    return tf.nn.bias_add(tf.nn.conv2d(leaky_relu(x * factor + offset), kernel, 1, "SAME"), bias)
+
+
 @register
 class Generator(keras.Model):
     """From noise and a sentence to a picture, and the masks that say where the sentence acted.
@@ -159,7 +165,8 @@ class Generator(keras.Model):
                 mask = tf.broadcast_to(tf.cast(override, mask.dtype), tf.shape(mask))
             masks.append(mask)
             x, logits = block(x, sentence, tf.cast(mask, x.dtype), training=training)
-        x = self.to_rgb(leaky_relu(self.norm(x, training=training)))
+        kernel, bias = tf.convert_to_tensor(self.to_rgb.kernel), tf.convert_to_tensor(self.to_rgb.bias)
+        x = _picture(*self.norm.parts(x, training=training), kernel, bias)
         return tf.tanh(at_least_float32(x)), tuple(masks)
 
     def get_config(self):

@@ -3,8 +3,6 @@ networks (Liao et al., CVPR 2022, sections 3.2 and 3.3; published `model.py`).""
 
 from __future__ import annotations
 
-import functools
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -109,7 +107,7 @@ class BatchNorm(keras.layers.Layer):
 
 @tf.recompute_grad
 def _mask_logits(hidden, factor, offset, kernel, bias):
-    """As in `SSCBN`, the hidden features after batch norm and ReLU are not kept for the gradient."""
+    """As in `SSCBN.convolved`, the hidden features after batch norm and ReLU are not kept for the gradient."""
     return tf.nn.conv2d(tf.nn.relu(hidden * factor + offset), kernel, 1, "SAME") + bias
 
 
@@ -184,24 +182,32 @@ class SSCBN(keras.layers.Layer):
             layer.build((None, self.sentence_dim))
 
     def call(self, x, sentence, mask, training=False):
+        return self._modulated(*self._parts(x, sentence, mask, training))
+
+    def convolved(self, x, sentence, mask, kernel, bias, training=False):
+        """A convolution of the call's result after a ReLU.
+
+        For the gradient only x is kept, and what lies before the convolution is computed again. The convolution is not:
+        the gradient does not need its result.
+        """
+
+        @tf.recompute_grad
+        def convolved(kernel, bias, *parts):
+            return tf.nn.bias_add(tf.nn.conv2d(tf.nn.relu(self._modulated(*parts)), kernel, 1, "SAME"), bias)
+
+        return convolved(kernel, bias, *self._parts(x, sentence, mask, training))
+
+    def _parts(self, x, sentence, mask, training):
         scale = self.scale_out(self.scale_hidden(sentence))[:, None, None, :]
         shift = self.shift_out(self.shift_hidden(sentence))[:, None, None, :]
-        x, factor, offset = self.norm.parts(x, training=training, copies=4 if self.enlarge else 1)
-        return self._modulated(x, factor, offset, scale, shift, mask)
+        return *self.norm.parts(x, training=training, copies=4 if self.enlarge else 1), scale, shift, mask
 
-    @functools.cached_property
-    def _modulated(self):
-        """For the gradient only x is kept, and the other features are computed again: a third less memory in a pass
-        there and back, and no time that could be measured, for none of it is a convolution."""
-
-        def modulated(x, factor, offset, scale, shift, mask):
-            x = x * factor + offset
-            change = x * scale + shift
-            if self.enlarge:
-                x, change = upsample_nearest(x), upsample_nearest(change)
-            return x + mask * change
-
-        return tf.recompute_grad(modulated)
+    def _modulated(self, x, factor, offset, scale, shift, mask):
+        x = x * factor + offset
+        change = x * scale + shift
+        if self.enlarge:
+            x, change = upsample_nearest(x), upsample_nearest(change)
+        return x + mask * change
 
     def get_config(self):
         return {
@@ -273,12 +279,11 @@ class SSACNBlock(keras.layers.Layer):
         self.gate = self.add_weight(shape=(), initializer="zeros", name="gate")
 
     def call(self, x, sentence, mask, training=False):
-        residual = tf.nn.relu(self.norm1(x, sentence, mask, training=training))
-        residual = self.conv1(residual)
-        residual = tf.nn.relu(self.norm2(residual, sentence, mask, training=training))
+        kernel, bias = tf.convert_to_tensor(self.conv1.kernel), tf.convert_to_tensor(self.conv1.bias)
+        residual = self.norm1.convolved(x, sentence, mask, kernel, bias, training=training)
         gate = tf.convert_to_tensor(self.gate)
-        residual = tf.nn.conv2d(residual, gate * self.conv2.kernel, 1, "SAME")
-        residual = tf.nn.bias_add(residual, gate * self.conv2.bias)
+        kernel, bias = gate * self.conv2.kernel, gate * self.conv2.bias
+        residual = self.norm2.convolved(residual, sentence, mask, kernel, bias, training=training)
         shortcut = x if self.shortcut is None else self.shortcut(x)
         out = (upsample_nearest(shortcut) if self.enlarge else shortcut) + residual
         return out, None if self.mask is None else self.mask(out, training=training)

@@ -1,5 +1,7 @@
 """The layers against NumPy, and what the mask promises: where it is 0 the text has no effect at all."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -225,6 +227,31 @@ def test_scale_and_shift_follow_the_published_formula(randomize):
     scale, shift = mlp(layer.scale_hidden, layer.scale_out), mlp(layer.shift_hidden, layer.shift_out)
     expected = expected_batch_norm(x, 1, 0) * (scale * mask + 1) + shift * mask
     np.testing.assert_allclose(layer(x, sentence, mask, training=True), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_lies_between_a_norm_and_a_convolution_is_not_kept_for_the_gradient(randomize):
+    layer, kernel = SSCBN(8, SENTENCE_DIM), tf.constant(normal(3, 3, 8, 8))
+    x, sentence, mask = tf.constant(normal(4, 32, 32, 8)), tf.constant(normal(4, SENTENCE_DIM)), tf.ones([4, 32, 32, 1])
+    layer(x, sentence, mask)
+    randomize(layer)
+
+    def given(convolved) -> tuple[int, list[np.ndarray]]:
+        gc.collect()
+        before = tf.config.experimental.get_memory_info("CPU:0")["current"]
+        with tf.GradientTape() as tape:
+            tape.watch([x, kernel])
+            y = convolved()
+        kept = tf.config.experimental.get_memory_info("CPU:0")["current"] - before
+        return kept, [y, *tape.gradient(y * y, [x, kernel, layer.scale_out.kernel.value])]
+
+    def plain():
+        return tf.nn.conv2d(tf.nn.relu(layer(x, sentence, mask, training=True)), kernel, 1, "SAME") + 1.0
+
+    kept, results = given(lambda: layer.convolved(x, sentence, mask, kernel, tf.ones([8]), training=True))
+    more, expected = given(plain)
+    assert kept < 1.5 * x.shape.num_elements() * 4 < 3 * x.shape.num_elements() * 4 < more
+    for one, other in zip(results, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())
 
 
 def test_text_has_no_effect_at_the_start():
