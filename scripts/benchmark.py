@@ -9,7 +9,8 @@
     python scripts/benchmark.py --mode=growth --nf=16 --batch=8 --image_size=128 --out=growth.png
 
 Time is the median of several calls after two that do not count, with the range. Operations are counted from the layers'
-sizes; their share is of the rate at which the machine multiplies large matrices, measured between the calls.
+sizes, without what --gradient_checkpointing computes again; their share is of the rate at which the machine multiplies
+large matrices, measured between the calls.
 --mode=growth measures training at batches of 1, 2, 4, ... up to --batch, and drawing of up to twice as many pictures,
 in parts as sample.py draws them, each size in a process of its own, all in turn. It fits straight lines to seconds and
 to memory beyond TensorFlow's own, tells how far the figures are from them, and draws both as a chart.
@@ -35,6 +36,9 @@ _BATCH = flags.DEFINE_integer("batch", 4, "Pictures at once; of growth: the most
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 256, "Height and width.", lower_bound=8)
 _PRECISION = flags.DEFINE_enum("precision", "float32", PRECISIONS, "Of both networks' features.")
 _FUSED = flags.DEFINE_bool("fused", False, "One update of the discriminator instead of the published two.")
+_CHECKPOINTING = flags.DEFINE_bool(
+    "gradient_checkpointing", False, "Compute the generator's features again for the gradient; not counted."
+)
 _VARIANT = flags.DEFINE_enum(
     "variant", "ours", ["ours", "literal", "both"], "literal: the published order with plain layers; both: in turn."
 )
@@ -65,6 +69,7 @@ def main(_) -> None:
         image_size=_IMAGE_SIZE.value,
         precision=_PRECISION.value,
         fused=_FUSED.value,
+        gradient_checkpointing=_CHECKPOINTING.value,
         variant=_VARIANT.value,
         engine=_ENGINE.value,
         repeats=_REPEATS.value,
@@ -94,6 +99,8 @@ def _words(report: dict) -> str:
         lines.append(f"literal / ours: {gain['median']:.2f} ({gain['least']:.2f} to {gain['most']:.2f})")
     if "peak_memory" in report:
         lines.append(f"peak memory of the process: {report['peak_memory'] / 2**20:,.0f} MB")
+    if report.get("peak_of_tensors"):
+        lines.append(f"peak of all tensors: {report['peak_of_tensors'] / 2**20:,.0f} MB")
     return "\n".join(lines)
 
 

@@ -61,6 +61,9 @@ _PRECISION = flags.DEFINE_enum(
     "precision", None, PRECISIONS, "Of both networks' features; mixed ones are for GPUs that are faster with them."
 )
 _FUSED = flags.DEFINE_bool("fused", None, "One update of the discriminator instead of the published two; faster.")
+_CHECKPOINTING = flags.DEFINE_bool(
+    "gradient_checkpointing", None, "Compute the generator's features again for the gradient: less memory, more time."
+)
 _SEED = flags.DEFINE_integer("seed", None, "Of everything random.")
 _CHECKPOINT_EVERY = flags.DEFINE_integer("checkpoint_every", None, "Iterations between checkpoints.", lower_bound=1)
 _SAMPLE_EVERY = flags.DEFINE_integer("sample_every", None, "Iterations between sample sheets.", lower_bound=1)
@@ -102,6 +105,7 @@ def main(_) -> None:
         base_filters=_FILTERS.value,
         precision=_PRECISION.value,
         fused=_FUSED.value,
+        gradient_checkpointing=_CHECKPOINTING.value,
         seed=_SEED.value,
         checkpoint_every=_CHECKPOINT_EVERY.value,
         sample_every=_SAMPLE_EVERY.value,

@@ -98,6 +98,8 @@ class TrainConfig:
         precision: dtype policy of generator and discriminator; "float32" or a mixed one, for devices that are faster
             with half as many bits. Weights, encoders, masks and losses are float32 all the same.
         fused: hinge loss and gradient penalty in one update of the discriminator, not as published; see `SSAGAN`.
+        gradient_checkpointing: features of the generator are computed again for the gradient instead of kept, which
+            needs less memory; see `SSAGAN`.
         ema_pictures: half-life, in pictures seen, of the generator's moving average; 0: none (published).
         checkpoint_every: iterations between checkpoints.
         sample_every: iterations between sample sheets.
@@ -130,6 +132,7 @@ class TrainConfig:
     augment_pictures: int = 500_000
     precision: str = "float32"
     fused: bool = False
+    gradient_checkpointing: bool = False
     ema_pictures: int = 0
     checkpoint_every: int = 1000
     sample_every: int = 1000

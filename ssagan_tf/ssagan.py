@@ -36,6 +36,7 @@ _OPTIONS = (
     "penalised",
     "mismatched_pairs",
     "fused",
+    "gradient_checkpointing",
     "max_words",
     "seed",
 )
@@ -67,6 +68,8 @@ class SSAGAN(PresetModel):
         mismatched_pairs: whether the discriminator sees real pictures with other pictures' sentences; published with.
         fused: hinge loss and gradient penalty in one update of the discriminator, which passes the real pictures
             through once; faster, and another training than the published one with its two updates.
+        gradient_checkpointing: the features of the generator's blocks are computed again for the gradient instead of
+            kept while the discriminator learns: less memory, some more time, the same training.
         max_words: width of a caption when sampling.
         augmentation: varies what the discriminator sees; None: it sees pictures as they are, as published.
         seed: of the noise drawn in training, and of those variations.
@@ -90,6 +93,7 @@ class SSAGAN(PresetModel):
         penalised: bool = True,
         mismatched_pairs: bool = True,
         fused: bool = False,
+        gradient_checkpointing: bool = False,
         augmentation: Augmentation | None = None,
         max_words: int = 18,
         seed: int = 0,
@@ -108,6 +112,7 @@ class SSAGAN(PresetModel):
         self.penalised = penalised
         self.mismatched_pairs = mismatched_pairs
         self.fused = fused
+        self.gradient_checkpointing = gradient_checkpointing
         self.augmentation = augmentation
         self.seed = seed
         self.loss_scale: LossScale | None = None
@@ -256,7 +261,9 @@ class SSAGAN(PresetModel):
         # One generated batch serves all. Its tape is asked once, when D has been updated twice.
         with tf.GradientTape() as generator_tape:
             generator_tape.watch(fixed_sentence)
-            fake, _ = self.generator(noise_batch, fixed_sentence, training=True)
+            fake, _ = self.generator(
+                noise_batch, fixed_sentence, training=True, checkpointing=self.gradient_checkpointing
+            )
 
         damsm_real, by_embeddings, by_heads = self._damsm_on_real(batch, image, fixed)
         if self.text_training == "damsm":

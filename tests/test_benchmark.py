@@ -131,6 +131,14 @@ def test_the_peak_of_memory_is_that_of_what_was_done_since():
     assert machine.forget_peak() < machine.peak_memory() + 50e6
 
 
+def test_the_peak_of_tensors_is_of_what_there_was_at_once():
+    tf.config.experimental.reset_memory_stats("CPU:0")
+    before = machine.peak_of_tensors()
+    for _ in range(3):
+        assert tf.reduce_sum(tf.ones([25_000_000])) > 0
+    assert 100e6 <= machine.peak_of_tensors() - before < 150e6
+
+
 def test_sides_are_timed_in_turn_without_the_warm_up():
     called = []
     seconds = machine.in_turn({"a": lambda: called.append("a"), "b": lambda: called.append("b")}, 3, warm_up=1)

@@ -119,6 +119,7 @@ if __name__ == "__main__":
     two_devices = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     compare(train, two_devices)
     compare(functools.partial(train, augmented=True), two_devices)
+    compare(functools.partial(train, gradient_checkpointing=True), two_devices)
     compare(pretrain, two_devices)
     by_replica_is_another_loss(two_devices)
     pretrained_by_replica_is_the_mean_of_the_replicas(two_devices)

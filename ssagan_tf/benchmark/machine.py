@@ -66,6 +66,16 @@ def peak_memory() -> int | None:
     return _status("VmHWM")
 
 
+def peak_of_tensors() -> int | None:
+    """Most bytes that tensors have had at once in this process, on the first GPU if there is one; None where
+    TensorFlow's allocator does not tell, as on a CPU without oneDNN."""
+    device = "GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0"
+    try:
+        return tf.config.experimental.get_memory_info(device)["peak"]
+    except ValueError:
+        return None
+
+
 def _status(name: str) -> int | None:
     try:
         lines = (_PROCESS / "status").read_text().splitlines()

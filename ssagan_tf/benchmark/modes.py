@@ -38,6 +38,7 @@ class Settings:
     image_size: int = 256
     precision: str = "float32"
     fused: bool = False
+    gradient_checkpointing: bool = False
     variant: str = "ours"
     engine: str = "tensorflow"
     repeats: int = 5
@@ -80,7 +81,13 @@ def _model(settings: Settings, literal: bool) -> SSAGAN:
         made = LiteralSSAGAN(LiteralGenerator(**sizes), LiteralDiscriminator(**sizes), text_encoder)
     else:
         sizes["dtype"] = settings.precision
-        made = SSAGAN(Generator(**sizes), Discriminator(**sizes), text_encoder, fused=settings.fused)
+        made = SSAGAN(
+            Generator(**sizes),
+            Discriminator(**sizes),
+            text_encoder,
+            fused=settings.fused,
+            gradient_checkpointing=settings.gradient_checkpointing,
+        )
     made.compile()
     for block in [*made.generator.blocks, *made.discriminator.blocks]:
         block.gate.assign(0.5)  # at 0 the residual branches would have gradients of zero
@@ -254,4 +261,5 @@ def measure(settings: Settings) -> dict:
         report["gain"] = machine.summary([literal / ours for literal, ours in pairs])
     elif len(sides) == 1 and before is not None:
         report |= {"peak_memory": machine.peak_memory(), "memory_before": before}
+        report["peak_of_tensors"] = machine.peak_of_tensors()
     return report

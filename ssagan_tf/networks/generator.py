@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from ssagan_tf.errors import UserError
+from ssagan_tf.networks.checkpointing import recomputed
 from ssagan_tf.networks.layers import BatchNorm, MaskPredictor, SSACNBlock
 from ssagan_tf.networks.primitives import (
     at_least_float32,
@@ -73,6 +74,7 @@ class Generator(keras.Model):
 
     `mask_overrides` takes masks from outside: for each block a mask (B, h, h, 1), or (1, h, h, 1) for all pictures,
     that stands in for the predicted one, or None. Masks after it are predicted from what it made of the features.
+    With `checkpointing` the blocks' features are computed again for the gradient instead of kept.
 
     Raises:
         UserError: an image size that is no power of two, a width below 1.
@@ -144,7 +146,12 @@ class Generator(keras.Model):
         self.built = True
 
     def call(
-        self, noise, sentence, training=False, mask_overrides: Sequence[tf.Tensor | None] | None = None
+        self,
+        noise,
+        sentence,
+        training=False,
+        mask_overrides: Sequence[tf.Tensor | None] | None = None,
+        checkpointing: bool = False,
     ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
         x = self.project(noise)
         # The published reshape is to channels, height, width.
@@ -164,7 +171,12 @@ class Generator(keras.Model):
             if override is not None:
                 mask = tf.broadcast_to(tf.cast(override, mask.dtype), tf.shape(mask))
             masks.append(mask)
-            x, logits = block(x, sentence, tf.cast(mask, x.dtype), training=training)
+            mask = tf.cast(mask, x.dtype)
+            if checkpointing:
+                x, *mask_logits = recomputed(block, x, sentence, mask, training=training)
+                logits = mask_logits[0] if mask_logits else None
+            else:
+                x, logits = block(x, sentence, mask, training=training)
         kernel, bias = tf.convert_to_tensor(self.to_rgb.kernel), tf.convert_to_tensor(self.to_rgb.bias)
         x = _picture(*self.norm.parts(x, training=training), kernel, bias)
         return tf.tanh(at_least_float32(x)), tuple(masks)

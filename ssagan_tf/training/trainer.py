@@ -170,6 +170,7 @@ def train(run: Run, config: Config) -> Outcome:
             vocabulary,
             precision=config.train.precision,
             fused=config.train.fused,
+            gradient_checkpointing=config.train.gradient_checkpointing,
             augmentation=augmentation,
             seed=config.train.seed,
         )

@@ -1,0 +1,41 @@
+"""Gradient checkpointing (Chen et al. 2016): a layer's features are computed again for the gradient instead of kept."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+
+def recomputed(layer: keras.layers.Layer, *inputs: tf.Tensor, **options) -> list[tf.Tensor]:
+    """`layer(*inputs, **options)`, of which only the inputs are kept for the gradient.
+
+    What the call changes, the running statistics of batch norms, changes once: not again with the second computation.
+    It can be differentiated once, not twice. The layer must be built.
+
+    Args:
+        layer: whose trained weights get their gradients, too.
+        inputs: floating-point tensors.
+        options: what else the call takes.
+
+    Returns:
+        The call's results, without those that are None.
+    """
+    weights, states = layer.trainable_variables, layer.non_trainable_variables
+    scopes: list[keras.StatelessScope] = []
+
+    # Weights are arguments and changes are caught, so that it is a function of tensors alone, which can run twice.
+    @tf.recompute_grad
+    def function(*values):
+        trained = zip(weights, values[: len(weights)], strict=True)
+        with keras.StatelessScope([*trained, *zip(states, fixed, strict=True)]) as scope:
+            results = layer(*values[len(weights) :], **options)
+        scopes.append(scope)
+        return [result for result in tf.nest.flatten(results) if result is not None]
+
+    fixed = [tf.convert_to_tensor(state) for state in states]
+    results = function(*map(tf.convert_to_tensor, weights), *inputs)
+    for state, before in zip(states, fixed, strict=True):
+        after = scopes[0].get_current_value(state)
+        if after is not before:
+            state.assign(after)
+    return results

@@ -1,0 +1,131 @@
+"""Gradient checkpointing: the same training, with features that are computed again instead of kept."""
+
+import gc
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_gan import BATCH, CAPTIONS, CLASS_IDS, gan_by_plain_steps, random_pictures
+
+from ssagan_tf import SSAGAN
+from ssagan_tf.networks import Discriminator, Generator, TextEncoder
+from ssagan_tf.networks.checkpointing import recomputed
+from ssagan_tf.networks.layers import BatchNorm
+from ssagan_tf.training import checkpoint
+
+STEPS = 3
+
+
+@pytest.fixture
+def in_float64():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_dtype_policy(policy)
+
+
+def trained(**options) -> tuple[list[dict], list[tuple[str, np.ndarray]]]:
+    """Losses of a few steps in a graph, and all that they have changed."""
+    keras.utils.set_random_seed(1)
+    model = gan_by_plain_steps(**options)
+    batch = {"image": tf.constant(random_pictures(BATCH)), "caption": CAPTIONS, "class_id": CLASS_IDS}
+    step = tf.function(lambda: model.train_step(batch))
+    logs = [{name: float(value) for name, value in step().items()} for _ in range(STEPS)]
+    return logs, [(name, variable.numpy()) for name, variable in checkpoint.variables(model, None).items()]
+
+
+@pytest.mark.parametrize("options", [{}, {"fused": True, "text_training": "end_to_end"}], ids=["damsm", "fused"])
+def test_training_is_the_same_with_it(in_float64, options):
+    logs, state = trained(**options)
+    same_logs, same_state = trained(**options, gradient_checkpointing=True)
+    for one, other in zip(logs, same_logs, strict=True):
+        assert all(value != 0 for value in one.values())
+        assert other == pytest.approx(one, rel=1e-9)
+    for (name, value), (_, same) in zip(state, same_state, strict=True):
+        np.testing.assert_allclose(same, value, rtol=1e-8, atol=1e-12, err_msg=name)
+    counters = [value for name, value in same_state if name.endswith("/batches")]
+    assert len(counters) == 7 and all(value == STEPS for value in counters)
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_gradients_of_half_precision_are_finite_and_the_same(precision, randomize):
+    generator = randomize(Generator(2, 16, 5, 6, 3, dtype=precision))
+    noise, sentence = (tf.random.stateless_normal([4, size], [0, size]) for size in (5, 6))
+
+    @tf.function
+    def gradients(checkpointing):
+        with tf.GradientTape() as tape:
+            image, _ = generator(noise, sentence, training=True, checkpointing=checkpointing)
+            loss = tf.reduce_sum(image[..., 0])
+        return tape.gradient(loss, generator.trainable_variables)
+
+    for one, other in zip(gradients(False), gradients(True), strict=True):
+        assert np.isfinite(other).all()
+        np.testing.assert_allclose(other, one, rtol=0.05, atol=0.05 * np.abs(one).max() + 1e-3)
+
+
+def sized(image_size: int, **options) -> SSAGAN:
+    networks = Generator(8, image_size, 5, 6, 8), Discriminator(8, image_size, 6)
+    model = SSAGAN(*networks, TextEncoder(7, 6, 0.0, 5), **options)
+    model.compile()
+    return model
+
+
+def pictures(size: int, count: int) -> dict[str, tf.Tensor]:
+    image = tf.random.stateless_uniform([count, size, size, 3], [0, 0], -1, 1)
+    return {"image": image, "caption": tf.ones([count, 3], tf.int64), "class_id": tf.range(count)}
+
+
+def test_convolutions_of_the_generators_blocks_are_computed_again():
+    def convolutions(model: SSAGAN) -> int:
+        graph = tf.function(model.train_step).get_concrete_function(pictures(16, 2)).graph
+        todo, seen = [*(each.op for each in graph.outputs), *graph.control_outputs], set()
+        while todo:
+            op = todo.pop()
+            if op not in seen:
+                seen.add(op)
+                todo += [*(each.op for each in op.inputs), *op.control_inputs]
+        return sum(op.type == "Conv2D" for op in seen)
+
+    plain, with_it = sized(16), sized(16, gradient_checkpointing=True)
+    # All but the mask's last one; of a block without a mask only the first: no gradient needs what the others give.
+    again = [1 if block.mask is None else 3 + (block.shortcut is not None) for block in plain.generator.blocks]
+    assert convolutions(with_it) - convolutions(plain) == sum(again) == 9
+
+
+def test_less_is_kept_for_the_generators_gradient():
+    generator, noise, sentence = Generator(8, 64, 5, 6, 8), tf.ones([16, 5]), tf.ones([16, 6])
+
+    def in_memory() -> int:
+        return tf.config.experimental.get_memory_info("CPU:0")["current"]
+
+    def kept(checkpointing: bool) -> int:
+        gc.collect()
+        before = in_memory()
+        with tf.GradientTape() as tape:
+            image, _ = generator(noise, sentence, training=True, checkpointing=checkpointing)
+        after = in_memory()
+        assert tape.gradient(image, generator.to_rgb.kernel.value) is not None
+        return after - before
+
+    # What remains are the blocks' inputs, half as wide as the features inside, and the picture.
+    assert 0 < kept(True) < 0.4 * kept(False)
+
+
+def test_statistics_move_once_also_where_they_are_computed_twice():
+    plain, again = BatchNorm(), BatchNorm()
+    x = tf.random.stateless_normal([2, 4, 4, 3], [1, 2], 5.0, 3.0)
+    for layer in (plain, again):
+        layer.build(x.shape)
+    plain(x, training=True)
+    with tf.GradientTape() as tape:
+        (y,) = recomputed(again, x, training=True)
+    tape.gradient(y, again.trainable_variables)
+    for one, other in zip(plain.variables, again.variables, strict=True):
+        np.testing.assert_array_equal(other.numpy(), one.numpy())
+
+
+def test_a_saved_model_keeps_the_option(tmp_path, tiny_model):
+    tiny_model(gradient_checkpointing=True).save(tmp_path / "model.keras")
+    assert keras.saving.load_model(tmp_path / "model.keras").gradient_checkpointing
