@@ -2,6 +2,7 @@
 
     python scripts/benchmark.py --mode=train --nf=32 --batch=4                       # an iteration at 256 pixels
     python scripts/benchmark.py --mode=train --nf=32 --batch=4 --variant=both        # against a plain program, in turn
+    python scripts/benchmark.py --mode=train --nf=32 --batch=4 --variant=each        # what each optimisation gives
     python scripts/benchmark.py --mode=sample --nf=64 --batch=8 --engine=xla
     python scripts/benchmark.py --mode=text --batch=24
     python scripts/benchmark.py --mode=data --batch=24
@@ -40,9 +41,12 @@ _CHECKPOINTING = flags.DEFINE_bool(
     "gradient_checkpointing", False, "Compute the generator's features again for the gradient; not counted."
 )
 _VARIANT = flags.DEFINE_enum(
-    "variant", "ours", ["ours", "literal", "both"], "literal: the published order with plain layers; both: in turn."
+    "variant",
+    "ours",
+    ["ours", "literal", "both", "each"],
+    "literal: the published order with plain layers; both: in turn; each: also ours with one thing done plainly.",
 )
-_ENGINE = flags.DEFINE_enum("engine", "tensorflow", ENGINES, "What draws.")
+_ENGINE = flags.DEFINE_enum("engine", "tensorflow", ENGINES, "What draws; litert_dynamic: in 8 bits, with a loss.")
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Calls that count.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", "growth.png", "PNG file to write: the chart of growth.")
 _JSON = flags.DEFINE_bool("json", False, "All figures as JSON.")
@@ -94,9 +98,9 @@ def _words(report: dict) -> str:
         lines.append(line)
     if "matmul_rate" in report:
         lines.append(f"matrix products: {report['matmul_rate'] / 1e9:,.0f} GFLOP/s")
-    if "gain" in report:
-        gain = report["gain"]
-        lines.append(f"literal / ours: {gain['median']:.2f} ({gain['least']:.2f} to {gain['most']:.2f})")
+    for name, gain in report.get("gains", {}).items():
+        line = f"{name} / ours: {gain['median']:.2f} ({gain['least']:.2f} to {gain['most']:.2f})"
+        lines.append(f"{line}, {report['plainly'][name]}" if name in report["plainly"] else line)
     if "peak_memory" in report:
         lines.append(f"peak memory of the process: {report['peak_memory'] / 2**20:,.0f} MB")
     if report.get("peak_of_tensors"):

@@ -311,11 +311,7 @@ class SSAGAN(PresetModel):
                 drawn = discriminator.features(self._seen(fake, "drawn"))
                 *mismatched, drawn = self._logits([*self._mismatched(features, sentence), (drawn, sentence)])
             else:
-                # Twice as many pictures in one pass: convolutions of small features are the faster for it.
-                both = tf.concat([self._seen(image, "real"), self._seen(fake, "drawn")], 0)
-                features, drawn = tf.split(discriminator.features(both), 2)
-                pairs = [(features, sentence), *self._mismatched(features, sentence), (drawn, sentence)]
-                real, *mismatched, drawn = self._logits(pairs)
+                real, mismatched, drawn = self._judged(image, fake, sentence)
             hinge = losses.hinge_discriminator_loss(real, mismatched[0] if mismatched else None, drawn, count)
             loss = self._scaled(hinge + penalty)
         if self.augmentation is not None:
@@ -332,6 +328,15 @@ class SSAGAN(PresetModel):
                 loss = self._scaled(penalty)
             self._update_discriminator(tape, loss)
         return hinge, penalty
+
+    def _judged(self, image, fake, sentence):
+        """D's logits of real, mismatched (a list of one or none) and generated pairs."""
+        # Twice as many pictures in one pass: convolutions of small features are the faster for it.
+        both = tf.concat([self._seen(image, "real"), self._seen(fake, "drawn")], 0)
+        features, drawn = tf.split(self.needed_discriminator().features(both), 2)
+        pairs = [(features, sentence), *self._mismatched(features, sentence), (drawn, sentence)]
+        real, *mismatched, drawn = self._logits(pairs)
+        return real, mismatched, drawn
 
     def _mismatched(self, features, sentence):
         """Features of real pictures with the sentences of the next ones: a list of one such pair, or of none."""

@@ -1,5 +1,6 @@
 """The benchmark: operation counts are those of the graph, and the literal variant computes what ours does."""
 
+import collections
 import contextlib
 import dataclasses
 import json
@@ -14,8 +15,7 @@ import tensorflow as tf
 from PIL import Image, ImageChops
 
 from ssagan_tf import SSAGAN
-from ssagan_tf.benchmark import chart, growth, machine, modes, operations
-from ssagan_tf.benchmark.literal import LiteralDiscriminator, LiteralGenerator, LiteralSSAGAN
+from ssagan_tf.benchmark import chart, growth, literal, machine, modes, operations
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Discriminator, Generator
 
@@ -45,8 +45,15 @@ def batch(count: int, size: int) -> dict[str, tf.Tensor]:
     }
 
 
-def build(generator, discriminator, model, size: int, **options):
-    made = model(generator(3, size, 5, 6, 4), discriminator(3, size, 6), Lookup(), **options)
+def build(size: int, **options):
+    made = SSAGAN(Generator(3, size, 5, 6, 4), Discriminator(3, size, 6), Lookup(), **options)
+    made.compile()
+    return made
+
+
+def build_literal(plain, size: int):
+    sizes = {"base_filters": 3, "image_size": size, "sentence_dim": 6}
+    made = literal.model(plain, Lookup(), {**sizes, "noise_dim": 5, "mask_filters": 4}, sizes)
     made.compile()
     return made
 
@@ -80,7 +87,7 @@ def count_of_graph(graph: tf.Graph) -> int:
 
 @pytest.mark.parametrize("fused", [False, True])
 def test_the_counted_operations_of_an_iteration_are_those_of_its_graph(fused):
-    model = build(Generator, Discriminator, SSAGAN, 32, fused=fused)
+    model = build(32, fused=fused)
     graph = tf.function(model.train_step).get_concrete_function(batch(3, 32)).graph
     counted = operations.iteration_count(model.generator, model.discriminator, 3, fused)
     assert counted == count_of_graph(graph)
@@ -101,24 +108,42 @@ def test_a_published_picture_takes_63_billion_operations_and_the_network_has_the
     assert 60e9 < operations.generator_count(generator).forward < 66e9
 
 
-def test_the_literal_variant_trains_as_ours_does(randomize):
-    ours = build(Generator, Discriminator, SSAGAN, 16)
-    literal = build(LiteralGenerator, LiteralDiscriminator, LiteralSSAGAN, 16)
+@pytest.mark.parametrize("plain", [[*literal.OF_TRAINING], *([name] for name in literal.OF_TRAINING)], ids=",".join)
+def test_the_literal_variant_trains_as_ours_does_whatever_it_does_plainly(plain, randomize):
+    ours, other = build(16), build_literal(plain, 16)
     for part in ("generator", "discriminator", "text_encoder"):
         randomize(getattr(ours, part))
-        getattr(literal, part).set_weights(getattr(ours, part).get_weights())
-    for model in (ours, literal):
+        getattr(other, part).set_weights(getattr(ours, part).get_weights())
+    for model in (ours, other):
         for name in ("optimizer", "discriminator_optimizer"):
             setattr(model, name, keras.optimizers.SGD(1e-3))
         model.generator_optimizer.build(model.generator.trainable_variables)
         model.discriminator_optimizer.build(model.discriminator.trainable_variables)
     for _ in range(2):
-        told, expected = ours.train_step(batch(3, 16)), literal.train_step(batch(3, 16))
+        told, expected = ours.train_step(batch(3, 16)), other.train_step(batch(3, 16))
         for name, value in expected.items():
             np.testing.assert_allclose(told[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
     for part in ("generator", "discriminator"):
-        for one, other in zip(getattr(ours, part).get_weights(), getattr(literal, part).get_weights(), strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+        for one, two in zip(getattr(ours, part).get_weights(), getattr(other, part).get_weights(), strict=True):
+            np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("of", ["OF_TRAINING", "OF_SAMPLING"])
+def test_each_thing_done_plainly_is_another_graph(of):
+    sizes = {"base_filters": 64, "image_size": 32, "noise_dim": 5, "sentence_dim": 6, "mask_filters": 4}
+
+    def operators(plain):
+        if of == "OF_SAMPLING":
+            made = literal.generator(plain, **sizes)
+            given = tf.ones([1, 5]), tf.ones([1, 6])
+            graph = tf.function(lambda *inputs: made(*inputs)[0]).get_concrete_function(*given).graph
+        else:
+            graph = tf.function(build_literal(plain, 16).train_step).get_concrete_function(batch(3, 16)).graph
+        kinds = collections.Counter(op.type for op in graph.get_operations())
+        return frozenset(kinds.items()), count_of_graph(graph) if of == "OF_TRAINING" else 0
+
+    found = {name: operators([name]) for name in getattr(literal, of)} | {"ours": operators([])}
+    assert len(set(found.values())) == len(found)
 
 
 def test_the_peak_of_memory_is_that_of_what_was_done_since():

@@ -9,15 +9,14 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
 from ssagan_tf import SSAGAN, files, losses, on_device
-from ssagan_tf.benchmark import machine, operations
-from ssagan_tf.benchmark.literal import LiteralDiscriminator, LiteralGenerator, LiteralSSAGAN
+from ssagan_tf.benchmark import literal, machine, operations
 from ssagan_tf.config import Config
 from ssagan_tf.export import engines
 from ssagan_tf.networks import Discriminator, Generator, TextEncoder
@@ -25,7 +24,6 @@ from ssagan_tf.noise import normals
 
 _WORDS, _CAPTION = 5450, 18
 _REGIONS = 17  # of Inception, a side
-VARIANTS = ("ours", "literal", "both")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,12 +71,11 @@ def _batch(settings: Settings) -> dict[str, tf.Tensor]:
     }
 
 
-def _model(settings: Settings, literal: bool) -> SSAGAN:
+def _model(settings: Settings, plain: Collection[str]) -> SSAGAN:
     sizes: dict = {"base_filters": settings.nf, "image_size": settings.image_size}
     text_encoder = TextEncoder(_WORDS)
-    made: SSAGAN
-    if literal:
-        made = LiteralSSAGAN(LiteralGenerator(**sizes), LiteralDiscriminator(**sizes), text_encoder)
+    if plain:
+        made = literal.model(plain, text_encoder, sizes, sizes)
     else:
         sizes["dtype"] = settings.precision
         made = SSAGAN(
@@ -89,26 +86,28 @@ def _model(settings: Settings, literal: bool) -> SSAGAN:
             gradient_checkpointing=settings.gradient_checkpointing,
         )
     made.compile()
-    for block in [*made.generator.blocks, *made.discriminator.blocks]:
+    blocks: list = [*made.generator.blocks, *made.needed_discriminator().blocks]
+    for block in blocks:
         block.gate.assign(0.5)  # at 0 the residual branches would have gradients of zero
     return made
 
 
-def _wanted(settings: Settings) -> Iterator[tuple[str, bool]]:
-    for name in VARIANTS[:2]:
-        if settings.variant in (name, "both"):
-            yield name, name == "literal"
+def _wanted(settings: Settings, plain: Collection[str]) -> dict[str, Collection[str]]:
+    """The sides, each with what it does as a plain program does."""
+    known: dict[str, Collection[str]] = {"ours": (), "literal": plain}
+    chosen = {"both": ("ours", "literal"), "each": ("ours", "literal")}.get(settings.variant, (settings.variant,))
+    sides = {name: known[name] for name in chosen}
+    return sides | {name: (name,) for name in plain} if settings.variant == "each" else sides
 
 
 def train(settings: Settings) -> dict[str, Side]:
     """The training iteration, with frozen encoders and without DAMSM."""
     given, sides = _batch(settings), {}
-    for name, literal in _wanted(settings):
-        model = _model(settings, literal)
+    for name, plain in _wanted(settings, literal.OF_TRAINING).items():
+        model = _model(settings, plain)
         step = tf.function(model.train_step)
-        count = operations.iteration_count(
-            model.generator, model.discriminator, settings.batch, settings.fused and not literal
-        )
+        fused = settings.fused and not plain
+        count = operations.iteration_count(model.generator, model.discriminator, settings.batch, fused)
 
         def call(step=step):
             return {name: float(value) for name, value in step(given).items()}
@@ -122,9 +121,9 @@ def sample(settings: Settings) -> dict[str, Side]:
     sizes: dict = {"base_filters": settings.nf, "image_size": settings.image_size}
     noise, sentence = normals(range(settings.batch), 100), _sentences(settings.batch)
     sides = {}
-    for name, literal in _wanted(settings):
-        generator = LiteralGenerator(**sizes) if literal else Generator(**sizes, dtype=settings.precision)
-        draw = engines.drawer("tensorflow" if literal else settings.engine, generator, settings.batch)
+    for name, plain in _wanted(settings, literal.OF_SAMPLING).items():
+        generator = literal.generator(plain, **sizes) if plain else Generator(**sizes, dtype=settings.precision)
+        draw = engines.drawer("tensorflow" if plain else settings.engine, generator, settings.batch)
         count = settings.batch * operations.generator_count(generator).forward
         sides[name] = Side(functools.partial(draw, noise, sentence), count, settings.batch)
     return sides
@@ -256,10 +255,16 @@ def measure(settings: Settings) -> dict:
             share = side.operations / times["median"] / report["matmul_rate"]
             figures |= {"operations": side.operations, "share": share}
         report["sides"][name] = figures
-    if {"ours", "literal"} <= set(sides):
-        pairs = zip(seconds["literal"], seconds["ours"], strict=True)
-        report["gain"] = machine.summary([literal / ours for literal, ours in pairs])
+    if "ours" in sides and len(sides) > 1:
+        others = {name: seconds[name] for name in sides if name != "ours"}
+        report["gains"] = {name: machine.summary(_ratios(each, seconds["ours"])) for name, each in others.items()}
+        what = literal.OF_TRAINING | literal.OF_SAMPLING
+        report["plainly"] = {name: what[name] for name in others if name in what}
     elif len(sides) == 1 and before is not None:
         report |= {"peak_memory": machine.peak_memory(), "memory_before": before}
         report["peak_of_tensors"] = machine.peak_of_tensors()
     return report
+
+
+def _ratios(seconds: list[float], ours: list[float]) -> list[float]:
+    return [one / other for one, other in zip(seconds, ours, strict=True)]

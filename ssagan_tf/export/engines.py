@@ -30,7 +30,8 @@ def drawer(engine: str, generator: Generator, batch: int) -> Draw:
 
     Args:
         engine: one of `config.ENGINES`. "tensorflow" runs the network as it is; "folded" its graph for servers, "xla"
-            that compiled. "litert" needs ai-edge-litert, "openvino" the package of that name.
+            that compiled. "litert" needs ai-edge-litert, "openvino" the package of that name. All draw the same
+            pictures but "litert_dynamic", which computes with 8 bits, as the exports' dynamic.tflite.
         generator: its weights.
         batch: B; "tensorflow" and "folded" take any, too.
 
@@ -42,7 +43,7 @@ def drawer(engine: str, generator: Generator, batch: int) -> Draw:
         function = tf.function(lambda *given: network(*given)[0], jit_compile=engine == "xla")
         return lambda noise, sentence: function(tf.constant(noise), tf.constant(sentence)).numpy()
     try:
-        return {"litert": _litert, "openvino": _openvino}[engine](generator, batch)
+        return _openvino(generator, batch) if engine == "openvino" else _litert(engine, generator, batch)
     except ImportError as error:
         package = (error.name or engine).partition(".")[0]
         raise UserError(f"The engine is not installed. Received: {engine}: {error}. Install {package}.") from error
@@ -64,12 +65,15 @@ def _saved(generator: Generator, batch: int, folder: str) -> None:
     tf.saved_model.save(module, folder, signatures={"image": module.draw})
 
 
-def _litert(generator: Generator, batch: int) -> Draw:
+def _litert(engine: str, generator: Generator, batch: int) -> Draw:
     from ai_edge_litert.interpreter import Interpreter
 
     with tempfile.TemporaryDirectory() as folder:
         _saved(generator, batch, folder)
-        content = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["image"]).convert()
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["image"])
+        if engine == "litert_dynamic":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        content = converter.convert()
     # It would take one core, where the others take all.
     run = Interpreter(model_content=content, num_threads=os.cpu_count()).get_signature_runner("image")
     return lambda noise, sentence: run(noise=noise, sentence=sentence)["image"]

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ssagan_tf.networks import winograd
 from ssagan_tf.networks.primitives import conv, dense, leaky_relu, register, upsample_nearest
 
 
@@ -164,6 +165,8 @@ class SSCBN(keras.layers.Layer):
     if it enlarges.
     """
 
+    enlarged = staticmethod(upsample_nearest)
+
     def __init__(self, filters: int, sentence_dim: int = 256, enlarge: bool = False, **kwargs):
         super().__init__(**kwargs)
         self.filters = filters
@@ -185,7 +188,7 @@ class SSCBN(keras.layers.Layer):
         return self._modulated(*self._parts(x, sentence, mask, training))
 
     def convolved(self, x, sentence, mask, kernel, bias, training=False):
-        """A convolution of the call's result after a ReLU.
+        """A 3x3 convolution of the call's result after a ReLU.
 
         For the gradient only x is kept, and what lies before the convolution is computed again. The convolution is not:
         the gradient does not need its result.
@@ -193,9 +196,14 @@ class SSCBN(keras.layers.Layer):
 
         @tf.recompute_grad
         def convolved(kernel, bias, *parts):
-            return tf.nn.bias_add(tf.nn.conv2d(tf.nn.relu(self._modulated(*parts)), kernel, 1, "SAME"), bias)
+            return tf.nn.bias_add(self._conv3x3(tf.nn.relu(self._modulated(*parts)), kernel, training), bias)
 
         return convolved(kernel, bias, *self._parts(x, sentence, mask, training))
+
+    def _conv3x3(self, x, kernel, training):
+        """Training has it direct: Winograd's gradients would round more, and keep more features."""
+        fast = not training and winograd.pays(x, kernel)
+        return winograd.conv3x3(x, kernel) if fast else tf.nn.conv2d(x, kernel, 1, "SAME")
 
     def _parts(self, x, sentence, mask, training):
         scale = self.scale_out(self.scale_hidden(sentence))[:, None, None, :]
@@ -206,7 +214,7 @@ class SSCBN(keras.layers.Layer):
         x = x * factor + offset
         change = x * scale + shift
         if self.enlarge:
-            x, change = upsample_nearest(x), upsample_nearest(change)
+            x, change = self.enlarged(x), self.enlarged(change)
         return x + mask * change
 
     def get_config(self):
@@ -238,6 +246,7 @@ class SSACNBlock(keras.layers.Layer):
     """
 
     norm_class = SSCBN
+    enlarged = staticmethod(upsample_nearest)
 
     def __init__(
         self,
@@ -285,7 +294,7 @@ class SSACNBlock(keras.layers.Layer):
         kernel, bias = gate * self.conv2.kernel, gate * self.conv2.bias
         residual = self.norm2.convolved(residual, sentence, mask, kernel, bias, training=training)
         shortcut = x if self.shortcut is None else self.shortcut(x)
-        out = (upsample_nearest(shortcut) if self.enlarge else shortcut) + residual
+        out = (self.enlarged(shortcut) if self.enlarge else shortcut) + residual
         return out, None if self.mask is None else self.mask(out, training=training)
 
     def get_config(self):

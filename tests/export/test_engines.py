@@ -25,7 +25,9 @@ def model(random_sampler):
 
 @pytest.fixture(params=[engine for engine in ENGINES if engine != "tensorflow"])
 def engine(request):
-    package = {"litert": "ai_edge_litert", "openvino": "openvino"}.get(request.param)
+    package = {"litert": "ai_edge_litert", "litert_dynamic": "ai_edge_litert", "openvino": "openvino"}.get(
+        request.param
+    )
     if package:
         pytest.importorskip(package, reason=f"{package} is not installed")
     return request.param
@@ -39,8 +41,9 @@ def test_an_engine_draws_the_networks_pictures_without_masks(model, engine):
     model.draw_with(lambda *inputs: calls.append(len(inputs[0])) or draw(*inputs))
     drawn, masks = model.generate_with_masks(CAPTIONS, seed=3, count=2)
     assert sum(calls) == 4 and masks == () and drawn.std() > 20
-    assert np.abs(drawn.astype(int) - expected).max() <= 1
-    assert np.abs(sampling.interpolate(model, CAPTIONS, (3, 4), 3).astype(int) - between).max() <= 1
+    for one, other in ((drawn, expected), (sampling.interpolate(model, CAPTIONS, (3, 4), 3), between)):
+        off = np.abs(one.astype(int) - other)
+        assert off.max() <= 1 if engine != "litert_dynamic" else 0 < off.mean() < 4
 
 
 def test_what_is_not_installed_is_named(model, monkeypatch):
