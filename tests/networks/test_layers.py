@@ -231,7 +231,8 @@ def test_scale_and_shift_follow_the_published_formula(randomize):
 
 def test_what_lies_between_a_norm_and_a_convolution_is_not_kept_for_the_gradient(randomize):
     layer, kernel = SSCBN(8, SENTENCE_DIM), tf.constant(normal(3, 3, 8, 8))
-    x, sentence, mask = tf.constant(normal(4, 32, 32, 8)), tf.constant(normal(4, SENTENCE_DIM)), tf.ones([4, 32, 32, 1])
+    # TensorFlow's allocator does not count what is below 256 KB.
+    x, sentence, mask = tf.constant(normal(4, 64, 64, 8)), tf.constant(normal(4, SENTENCE_DIM)), tf.ones([4, 64, 64, 1])
     layer(x, sentence, mask)
     randomize(layer)
 
@@ -249,7 +250,8 @@ def test_what_lies_between_a_norm_and_a_convolution_is_not_kept_for_the_gradient
 
     kept, results = given(lambda: layer.convolved(x, sentence, mask, kernel, tf.ones([8]), training=True))
     more, expected = given(plain)
-    assert kept < 1.5 * x.shape.num_elements() * 4 < 3 * x.shape.num_elements() * 4 < more
+    size = 4 * x.shape.num_elements()
+    assert 0 < kept < 2.5 * size < 6 * size < more
     for one, other in zip(results, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())
 
