@@ -25,6 +25,7 @@ _FREE = {
     "word_vectors",
     "steps",
     "batch_size",
+    "gradient_checkpointing",
     "checkpoint_every",
     "sample_every",
     "score_every",

@@ -68,4 +68,5 @@ def test_fields_of_one_name_in_two_parts_cannot_hide_each_other():
 
 
 def test_what_may_change_does_not_matter():
-    check_same_run(CONFIG, CONFIG.override(data_dir="elsewhere", keep=9, max_minutes=3.0), RUN)
+    other = CONFIG.override(data_dir="elsewhere", keep=9, max_minutes=3.0, gradient_checkpointing=True)
+    check_same_run(CONFIG, other, RUN)
