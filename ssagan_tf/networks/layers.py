@@ -188,7 +188,7 @@ class SSCBN(keras.layers.Layer):
         return self._modulated(*self._parts(x, sentence, mask, training))
 
     def convolved(self, x, sentence, mask, kernel, bias, training=False):
-        """A 3x3 convolution of the call's result after a ReLU.
+        """A 3x3 convolution of the call's result after a ReLU: kernel (3, 3, C, F), bias (F,) -> (B, H, W, F).
 
         For the gradient only x is kept, and what lies before the convolution is computed again. The convolution is not:
         the gradient does not need its result.

@@ -27,9 +27,10 @@ def pays(x: tf.Tensor, kernel: tf.Tensor) -> bool:
     """Whether `conv3x3` is the faster: on a CPU, with channels enough that products outweigh the moving about of
     tiles, and tiles enough that matrices are large. A GPU's own convolutions choose by themselves."""
     _, height, width, channels = x.shape
+    if None in (height, width) or tf.config.list_physical_devices("GPU"):
+        return False
     whole = height % _OUT == width % _OUT == 0 and min(height, width) >= 16
-    cpu = not tf.config.list_physical_devices("GPU")
-    return cpu and x.dtype == tf.float32 and whole and channels >= 256 and kernel.shape[:2] == (3, 3)
+    return x.dtype == tf.float32 and whole and channels >= 256 and kernel.shape[:2] == (3, 3)
 
 
 def conv3x3(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:

@@ -32,6 +32,8 @@ def test_any_number_of_pictures_even_none():
         ((1, 16, 16, 255), "float32", False),  # few channels
         ((1, 8, 8, 512), "float32", False),  # few pixels
         ((1, 18, 16, 256), "float32", False),  # not in fours
+        ((1, None, 16, 256), "float32", False),
+        ((1, 16, None, 256), "float32", False),
         ((1, 16, 16, 256), "bfloat16", False),
         ((1, 16, 16, 256), "float64", False),
     ],
