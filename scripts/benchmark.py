@@ -10,8 +10,9 @@
     python scripts/benchmark.py --mode=growth --nf=16 --batch=8 --image_size=128 --out=growth.png
 
 Time is the median of several calls after two that do not count, with the range. Operations are counted from the layers'
-sizes, without what --gradient_checkpointing computes again; their share is of the rate at which the machine multiplies
-large matrices, measured between the calls.
+sizes, as if all convolutions were direct, without what --gradient_checkpointing computes again; their share is of the
+rate at which the machine multiplies large matrices, measured between the calls.
+--variant=each compares ours with a plain program, and with ours where one thing is done as there.
 --mode=growth measures training at batches of 1, 2, 4, ... up to --batch, and drawing of up to twice as many pictures,
 in parts as sample.py draws them, each size in a process of its own, all in turn. It fits straight lines to seconds and
 to memory beyond TensorFlow's own, tells how far the figures are from them, and draws both as a chart.
@@ -46,10 +47,11 @@ _VARIANT = flags.DEFINE_enum(
     ["ours", "literal", "both", "each"],
     "literal: the published order with plain layers; both: in turn; each: also ours with one thing done plainly.",
 )
-_ENGINE = flags.DEFINE_enum("engine", "tensorflow", ENGINES, "What draws; litert_dynamic: in 8 bits, with a loss.")
+_ENGINE = flags.DEFINE_enum("engine", "tensorflow", ENGINES, "What draws; litert_dynamic: in 8 bits, other pictures.")
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Calls that count.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", "growth.png", "PNG file to write: the chart of growth.")
 _JSON = flags.DEFINE_bool("json", False, "All figures as JSON.")
+_OF_OURS = (_PRECISION, _FUSED, _CHECKPOINTING, _ENGINE)  # the plain sides know nothing of them
 
 
 def main(_) -> None:
@@ -58,9 +60,16 @@ def main(_) -> None:
             f"--engine is for --mode=sample in float32. Received: --mode={_MODE.value} --precision={_PRECISION.value}. "
             "Leave --engine out."
         )
-    if _MODE.value == "growth" and _VARIANT.value != "ours":
+    if _VARIANT.value != "ours" and _MODE.value not in ("train", "sample"):
         raise app.UsageError(
-            f"--mode=growth measures ours alone. Received: --variant={_VARIANT.value}. Leave --variant out."
+            f"--variant is for --mode=train and --mode=sample. Received: --mode={_MODE.value} "
+            f"--variant={_VARIANT.value}. Leave --variant out."
+        )
+    others = [f"--{flag.name}={flag.value}" for flag in _OF_OURS if flag.value != flag.default]
+    if others and _VARIANT.value == "each":
+        raise app.UsageError(
+            f"--variant=each changes one thing at a time. Received: {' '.join(others)}, which changes ours alone. "
+            "Leave it out."
         )
     cli.start_tensorflow()
     from ssagan_tf import pictures, progress

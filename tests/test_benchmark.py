@@ -146,6 +146,32 @@ def test_each_thing_done_plainly_is_another_graph(of):
     assert len(set(found.values())) == len(found)
 
 
+def test_each_optimisation_and_all_of_them_are_measured_against_ours():
+    report = modes.measure(modes.Settings("sample", nf=1, batch=1, image_size=8, repeats=1, variant="each"))
+    assert {*report["sides"]} == {"ours", *report["gains"]}
+    assert {*report["gains"]} == {"literal", *report["plainly"]}
+    assert report["plainly"] == literal.OF_SAMPLING
+    for name, gain in report["gains"].items():
+        seconds = [report["sides"][side]["seconds"]["median"] for side in (name, "ours")]
+        assert gain["median"] == pytest.approx(seconds[0] / seconds[1])
+
+
+@pytest.mark.parametrize(
+    "flags, told",
+    [
+        (["--mode=growth", "--variant=both"], "--mode=growth --variant=both. Leave --variant out"),
+        (["--mode=generate", "--variant=literal"], "--mode=generate --variant=literal. Leave"),
+        (["--mode=train", "--variant=each", "--fused"], "Received: --fused=True, which"),
+        (["--mode=sample", "--variant=each", "--engine=xla"], "Received: --engine=xla, which"),
+        (["--mode=train", "--engine=xla"], "--mode=train --precision=float32. Leave --engine out"),
+    ],
+)
+def test_flags_that_would_be_passed_over_are_refused(flags, told):
+    command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and told in done.stderr
+
+
 def test_the_peak_of_memory_is_that_of_what_was_done_since():
     before = machine.forget_peak()
     if before is None:

@@ -95,9 +95,9 @@ def _model(settings: Settings, plain: Collection[str]) -> SSAGAN:
 def _wanted(settings: Settings, plain: Collection[str]) -> dict[str, Collection[str]]:
     """The sides, each with what it does as a plain program does."""
     known: dict[str, Collection[str]] = {"ours": (), "literal": plain}
-    chosen = {"both": ("ours", "literal"), "each": ("ours", "literal")}.get(settings.variant, (settings.variant,))
-    sides = {name: known[name] for name in chosen}
-    return sides | {name: (name,) for name in plain} if settings.variant == "each" else sides
+    if settings.variant == "each":
+        return known | {name: (name,) for name in plain}
+    return known if settings.variant == "both" else {settings.variant: known[settings.variant]}
 
 
 def train(settings: Settings) -> dict[str, Side]:

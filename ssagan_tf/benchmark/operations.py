@@ -1,5 +1,6 @@
 """How many floating-point operations the networks take, from the sizes of their layers: two for each multiplication
-with the addition that follows it, of convolutions and dense layers; all else is small beside them."""
+with the addition that follows it, of convolutions, as if all were direct, and dense layers; all else is small beside
+them."""
 
 from __future__ import annotations
 
