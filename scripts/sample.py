@@ -40,7 +40,7 @@ _BEST_MATCH = flags.DEFINE_bool("best_match", False, "Of a run: the one whose pi
 _INTERPOLATE = flags.DEFINE_bool("interpolate", False, "Between two captions, or from --seed to --to_seed.")
 _TO_SEED = flags.DEFINE_integer("to_seed", None, "Seed at the end of an interpolation.")
 _FRAMES = flags.DEFINE_integer("frames", 9, "Pictures of an interpolation.", lower_bound=2, upper_bound=200)
-_ENGINE = flags.DEFINE_enum("engine", "tensorflow", ENGINES, "What draws; litert_dynamic: in 8 bits, with a loss.")
+_ENGINE = flags.DEFINE_enum("engine", "tensorflow", ENGINES, "What draws; litert_dynamic: in 8 bits, other pictures.")
 flags.register_validator("out", lambda out: out.lower().endswith(".png"), "must end in .png")
 
 

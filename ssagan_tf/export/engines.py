@@ -43,7 +43,9 @@ def drawer(engine: str, generator: Generator, batch: int) -> Draw:
         function = tf.function(lambda *given: network(*given)[0], jit_compile=engine == "xla")
         return lambda noise, sentence: function(tf.constant(noise), tf.constant(sentence)).numpy()
     try:
-        return _openvino(generator, batch) if engine == "openvino" else _litert(engine, generator, batch)
+        if engine == "openvino":
+            return _openvino(generator, batch)
+        return _litert(generator, batch, dynamic=engine == "litert_dynamic")
     except ImportError as error:
         package = (error.name or engine).partition(".")[0]
         raise UserError(f"The engine is not installed. Received: {engine}: {error}. Install {package}.") from error
@@ -65,13 +67,13 @@ def _saved(generator: Generator, batch: int, folder: str) -> None:
     tf.saved_model.save(module, folder, signatures={"image": module.draw})
 
 
-def _litert(engine: str, generator: Generator, batch: int) -> Draw:
+def _litert(generator: Generator, batch: int, dynamic: bool) -> Draw:
     from ai_edge_litert.interpreter import Interpreter
 
     with tempfile.TemporaryDirectory() as folder:
         _saved(generator, batch, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["image"])
-        if engine == "litert_dynamic":
+        if dynamic:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         content = converter.convert()
     # It would take one core, where the others take all.
