@@ -130,7 +130,7 @@ def test_the_literal_variant_trains_as_ours_does_whatever_it_does_plainly(plain,
 
 @pytest.mark.parametrize("of", ["OF_TRAINING", "OF_SAMPLING"])
 def test_each_thing_done_plainly_is_another_graph(of):
-    sizes = {"base_filters": 64, "image_size": 32, "noise_dim": 5, "sentence_dim": 6, "mask_filters": 4}
+    sizes = {"base_filters": 64, "image_size": 64, "noise_dim": 5, "sentence_dim": 6, "mask_filters": 4}
 
     def operators(plain):
         if of == "OF_SAMPLING":

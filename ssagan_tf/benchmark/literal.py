@@ -1,5 +1,7 @@
 """The published order of computation, with TensorFlow's and Keras's own operations: what a plain program does, to
-compare ours with, in all or in one thing at a time. Weights are ours, and so are results, but for rounding."""
+compare ours with, in all or in one thing at a time. Weights are ours, and so are results, but for rounding.
+
+What the mask predictor and the generator's last layer compute again for the gradient stays as in ours."""
 
 from __future__ import annotations
 

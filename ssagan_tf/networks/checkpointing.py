@@ -22,6 +22,7 @@ def recomputed(layer: keras.layers.Layer, *inputs: tf.Tensor, **options) -> list
     """
     weights, states = layer.trainable_variables, layer.non_trainable_variables
     scopes: list[keras.StatelessScope] = []
+    fixed = [tf.convert_to_tensor(state) for state in states]
 
     # Weights are arguments and changes are caught, so that it is a function of tensors alone, which can run twice.
     @tf.recompute_grad
@@ -32,7 +33,6 @@ def recomputed(layer: keras.layers.Layer, *inputs: tf.Tensor, **options) -> list
         scopes.append(scope)
         return [result for result in tf.nest.flatten(results) if result is not None]
 
-    fixed = [tf.convert_to_tensor(state) for state in states]
     results = function(*map(tf.convert_to_tensor, weights), *inputs)
     for state, before in zip(states, fixed, strict=True):
         after = scopes[0].get_current_value(state)

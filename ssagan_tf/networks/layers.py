@@ -165,7 +165,7 @@ class SSCBN(keras.layers.Layer):
     if it enlarges.
     """
 
-    enlarged = staticmethod(upsample_nearest)
+    enlarged = staticmethod(upsample_nearest)  # which the benchmark replaces
 
     def __init__(self, filters: int, sentence_dim: int = 256, enlarge: bool = False, **kwargs):
         super().__init__(**kwargs)

@@ -27,15 +27,15 @@ def test_any_number_of_pictures_even_none():
 @pytest.mark.parametrize(
     "shape,dtype,pays",
     [
-        ((1, 16, 16, 256), "float32", True),
+        ((1, 32, 32, 256), "float32", True),
         ((None, 32, 64, 512), "float32", True),
-        ((1, 16, 16, 255), "float32", False),  # few channels
-        ((1, 8, 8, 512), "float32", False),  # few pixels
-        ((1, 18, 16, 256), "float32", False),  # not in fours
-        ((1, None, 16, 256), "float32", False),
-        ((1, 16, None, 256), "float32", False),
-        ((1, 16, 16, 256), "bfloat16", False),
-        ((1, 16, 16, 256), "float64", False),
+        ((1, 32, 32, 255), "float32", False),  # few channels
+        ((1, 16, 16, 512), "float32", False),  # few pixels
+        ((1, 34, 32, 256), "float32", False),  # not in fours
+        ((1, None, 32, 256), "float32", False),
+        ((1, 32, None, 256), "float32", False),
+        ((1, 32, 32, 256), "bfloat16", False),
+        ((1, 32, 32, 256), "float64", False),
     ],
 )
 def test_where_it_pays(shape, dtype, pays, monkeypatch):
@@ -49,7 +49,7 @@ def test_where_it_pays(shape, dtype, pays, monkeypatch):
 def test_a_wide_generator_draws_the_same_pictures_with_it_and_trains_without(monkeypatch):
     calls, plain = [], winograd.conv3x3
     monkeypatch.setattr(winograd, "conv3x3", lambda *given: calls.append(given) or plain(*given))
-    generator = Generator(base_filters=32, image_size=64, sentence_dim=8, mask_filters=4)
+    generator = Generator(base_filters=64, image_size=64, sentence_dim=8, mask_filters=4)
     for block in generator.blocks:
         block.gate.assign(0.7)
     noise, sentence = tf.random.stateless_normal([2, 100], [0, 1]), tf.random.stateless_normal([2, 8], [0, 2])
@@ -60,4 +60,4 @@ def test_a_wide_generator_draws_the_same_pictures_with_it_and_trains_without(mon
     assert calls
     monkeypatch.setattr(winograd, "pays", lambda *_: False)
     for one, other in zip(tf.nest.flatten(fast), tf.nest.flatten(generator(noise, sentence)), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-4)
+        np.testing.assert_allclose(one, other, atol=1e-5)
