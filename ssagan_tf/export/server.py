@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import re
+import sys
 import threading
 import typing
 import urllib.parse
@@ -152,7 +153,7 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
             answer = make()
         except ServingError as error:
             status, answer = HTTP_STATUS.get(error.code, 500), {"error": str(error)}
-        except TimeoutError:
+        except (TimeoutError, ConnectionError):
             raise  # of the connection, which is closed
         except Exception:
             logging.exception("A request failed by a mistake of the server.")
@@ -219,6 +220,11 @@ def _as_json(signatures: dict) -> dict:
 class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256  # that many may call at the same moment
+
+    def handle_error(self, request: typing.Any, client_address: typing.Any) -> None:
+        # A client that hangs up without a word is no mistake of ours.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def serve(folder: str | os.PathLike, port: int = 8501, host: str = "127.0.0.1") -> http.server.ThreadingHTTPServer:

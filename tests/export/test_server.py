@@ -6,6 +6,8 @@ import json
 import pathlib
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -203,6 +205,19 @@ def test_large_requests_are_read_a_few_at_a_time_and_small_ones_pass_them(rest_s
     assert first.getresponse().status == 200
     for connection in connections:
         connection.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /v1/models/birds:predict HTTP/1.1\r\nContent-Length: 99\r\n\r\n{"])
+def test_a_client_that_hangs_up_is_no_error(rest_server, sent, capfd, caplog, monkeypatch):
+    ended, end = threading.Event(), rest_server.shutdown_request
+    monkeypatch.setattr(rest_server, "shutdown_request", lambda request: (end(request), ended.set()))
+    with socket.create_connection(rest_server.server_address) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closes with a reset
+        connection.sendall(b"GET /v1/models/birds HTTP/1.1\r\n\r\n" + sent)
+        connection.recv(10)
+    assert ended.wait(30)
+    assert (capfd.readouterr().err, caplog.text) == ("", "")
+    assert ask(rest_server, "/v1/models/birds")[0] == 200
 
 
 def test_the_script_says_where_it_serves_and_ends_on_ctrl_c_without_another_word(exported):
