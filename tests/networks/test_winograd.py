@@ -14,7 +14,6 @@ def test_it_is_the_convolution_but_for_rounding(shape, filters):
     x, kernel = RANDOM.normal(size=shape), RANDOM.normal(size=(3, 3, shape[-1], filters))
     exact = tf.nn.conv2d(x, kernel, 1, "SAME").numpy()
     found = winograd.conv3x3(tf.constant(x, tf.float32), tf.constant(kernel, tf.float32))
-    np.testing.assert_allclose(found, exact, atol=1e-4 * np.abs(exact).max())
     assert np.abs(found - exact).max() < 5e-5 * np.abs(exact).max()
 
 
