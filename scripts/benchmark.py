@@ -3,38 +3,33 @@
     python scripts/benchmark.py --mode=train --nf=32 --batch=4                       # an iteration at 256 pixels
     python scripts/benchmark.py --mode=train --nf=32 --batch=4 --variant=both        # against a plain program, in turn
     python scripts/benchmark.py --mode=train --nf=32 --batch=4 --variant=each        # what each optimisation gives
-    python scripts/benchmark.py --mode=sample --nf=64 --batch=8 --engine=xla
+    python scripts/benchmark.py --mode=sample --nf=64 --batch=8
     python scripts/benchmark.py --mode=text --batch=24
     python scripts/benchmark.py --mode=data --batch=24
     python scripts/benchmark.py --mode=first_picture
-    python scripts/benchmark.py --mode=growth --nf=16 --batch=8 --image_size=128 --out=growth.png
 
 Time is the median of several calls after two that do not count, with the range. Operations are counted from the layers'
 sizes, as if all convolutions were direct, without what --gradient_checkpointing computes again; their share is of the
 rate at which the machine multiplies large matrices, measured between the calls.
 --variant=each compares ours with a plain program, and with ours where one thing is done as there.
---mode=growth measures training at batches of 1, 2, 4, ... up to --batch, and drawing of up to twice as many pictures,
-in parts as sample.py draws them, each size in a process of its own, all in turn. It fits straight lines to seconds and
-to memory beyond TensorFlow's own, tells how far the figures are from them, and draws both as a chart.
 """
 
-import contextlib
 import json
 
 from absl import app, flags
 
 from ssagan_tf import cli
-from ssagan_tf.config import ENGINES, PRECISIONS
+from ssagan_tf.config import PRECISIONS
 
 _MODE = flags.DEFINE_enum(
     "mode",
     None,
-    ["train", "sample", "generate", "data", "text", "first_picture", "growth"],
+    ["train", "sample", "generate", "data", "text", "first_picture"],
     "What to measure; sample: at once, generate: in parts, as sample.py does.",
     required=True,
 )
 _NF = flags.DEFINE_integer("nf", 32, "Base width of both networks.", lower_bound=1)
-_BATCH = flags.DEFINE_integer("batch", 4, "Pictures at once; of growth: the most.", lower_bound=1)
+_BATCH = flags.DEFINE_integer("batch", 4, "Pictures at once.", lower_bound=1)
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 256, "Height and width.", lower_bound=8)
 _PRECISION = flags.DEFINE_enum("precision", "float32", PRECISIONS, "Of both networks' features.")
 _FUSED = flags.DEFINE_bool("fused", False, "One update of the discriminator instead of the published two.")
@@ -47,19 +42,12 @@ _VARIANT = flags.DEFINE_enum(
     ["ours", "literal", "both", "each"],
     "literal: the published order with plain layers; both: in turn; each: also ours with one thing done plainly.",
 )
-_ENGINE = flags.DEFINE_enum("engine", "tensorflow", ENGINES, "What draws; litert_dynamic: in 8 bits, other pictures.")
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Calls that count.", lower_bound=1)
-_OUT = flags.DEFINE_string("out", "growth.png", "PNG file to write: the chart of growth.")
 _JSON = flags.DEFINE_bool("json", False, "All figures as JSON.")
-_OF_OURS = (_PRECISION, _FUSED, _CHECKPOINTING, _ENGINE)  # the plain sides know nothing of them
+_OF_OURS = (_PRECISION, _FUSED, _CHECKPOINTING)  # the plain sides know nothing of them
 
 
 def main(_) -> None:
-    if _ENGINE.value != "tensorflow" and (_MODE.value != "sample" or _PRECISION.value != "float32"):
-        raise app.UsageError(
-            f"--engine is for --mode=sample in float32. Received: --mode={_MODE.value} --precision={_PRECISION.value}. "
-            "Leave --engine out."
-        )
     if _VARIANT.value != "ours" and _MODE.value not in ("train", "sample"):
         raise app.UsageError(
             f"--variant is for --mode=train and --mode=sample. Received: --mode={_MODE.value} "
@@ -72,8 +60,7 @@ def main(_) -> None:
             "Leave it out."
         )
     cli.start_tensorflow()
-    from ssagan_tf import pictures, progress
-    from ssagan_tf.benchmark import chart, growth, modes
+    from ssagan_tf.benchmark import modes
 
     settings = modes.Settings(
         mode=_MODE.value,
@@ -84,16 +71,10 @@ def main(_) -> None:
         fused=_FUSED.value,
         gradient_checkpointing=_CHECKPOINTING.value,
         variant=_VARIANT.value,
-        engine=_ENGINE.value,
         repeats=_REPEATS.value,
     )
-    if settings.mode == "growth":
-        with progress.hidden() if _JSON.value else contextlib.nullcontext():
-            report, words = growth.measure(settings), _table
-        pictures.save_png(chart.draw(report["curves"]), _OUT.value)
-    else:
-        report, words = modes.measure(settings), _words
-    cli.say(json.dumps(report, indent=2) if _JSON.value else words(report))
+    report = modes.measure(settings)
+    cli.say(json.dumps(report, indent=2) if _JSON.value else _words(report))
 
 
 def _words(report: dict) -> str:
@@ -115,22 +96,6 @@ def _words(report: dict) -> str:
     if report.get("peak_of_tensors"):
         lines.append(f"peak of all tensors: {report['peak_of_tensors'] / 2**20:,.0f} MB")
     return "\n".join(lines)
-
-
-def _table(report: dict) -> str:
-    lines = []
-    for mode, curve in report["curves"].items():
-        for name, unit in (("seconds", 1), ("memory", 2**20)):
-            if name in curve:
-                line = curve[f"{name}_line"]
-                values = zip(curve["sizes"], curve[name], strict=True)
-                told = ", ".join(f"{size}: {value / unit:,.4g}" for size, value in values)
-                lines.append(f"{mode}, {name if unit == 1 else 'MB'} by size: {told}")
-                lines.append(
-                    f"    line: {line['start'] / unit:,.4g} + {line['slope'] / unit:,.4g} a picture, "
-                    f"at most {line['deviation']:.1%} off"
-                )
-    return "\n".join([*lines, f"Wrote {_OUT.value}"])
 
 
 if __name__ == "__main__":

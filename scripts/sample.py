@@ -6,21 +6,16 @@
     python scripts/sample.py --model=runs/mine --captions_file=captions.txt --masks
     python scripts/sample.py --model=runs/mine --caption="a red bird" --caption="a blue bird" --interpolate
     python scripts/sample.py --model=runs/mine --caption="a red bird" --seed=1 --to_seed=2 --interpolate
-    python scripts/sample.py --model=runs/mine --captions_file=captions.txt --count=50 --engine=openvino
 
 The model is a run folder made by train.py or a model folder; without --model, the small one of drawn birds that comes
 with the package. The same caption and seed give the same picture.
 --interpolate goes from the first caption to the second, or from one seed to the other, and writes a strip as PNG and,
 beside it, a film as GIF.
---engine draws the same pictures with something else than the plain network: folded and xla come with TensorFlow, litert
-needs ai-edge-litert, openvino the package of that name. Each takes some seconds to start, so it is for many pictures;
-docs/performance.md says how fast each is.
 """
 
 from absl import app, flags
 
 from ssagan_tf import cli
-from ssagan_tf.config import ENGINES
 from ssagan_tf.data.source import asked_captions
 from ssagan_tf.errors import UserError
 from ssagan_tf.files import BUNDLED_MODEL
@@ -40,7 +35,6 @@ _BEST_MATCH = flags.DEFINE_bool("best_match", False, "Of a run: the one whose pi
 _INTERPOLATE = flags.DEFINE_bool("interpolate", False, "Between two captions, or from --seed to --to_seed.")
 _TO_SEED = flags.DEFINE_integer("to_seed", None, "Seed at the end of an interpolation.")
 _FRAMES = flags.DEFINE_integer("frames", 9, "Pictures of an interpolation.", lower_bound=2, upper_bound=200)
-_ENGINE = flags.DEFINE_enum("engine", "tensorflow", ENGINES, "What draws; litert_dynamic: in 8 bits, other pictures.")
 flags.register_validator("out", lambda out: out.lower().endswith(".png"), "must end in .png")
 
 
@@ -54,10 +48,6 @@ def main(_) -> None:
     from ssagan_tf.training.run import load_model
 
     model = load_model(_MODEL.value, "match" if _BEST_MATCH.value else _BEST.value)
-    if _ENGINE.value != "tensorflow":
-        from ssagan_tf.export import engines
-
-        model.draw_with(engines.one_by_one(_ENGINE.value, model.generator))
     if _INTERPOLATE.value:
         ends = captions[:2], (_SEED.value, _SEED.value if _TO_SEED.value is None else _TO_SEED.value)
         written = sampling.write_interpolation(model, *ends, _FRAMES.value, _OUT.value, _TRUNCATION.value)
@@ -80,11 +70,6 @@ def _refuse_other_ends(captions: list[str]) -> None:
 def _refuse_flags_without_effect() -> None:
     if _INTERPOLATE.value and _MASKS.value:
         raise app.UsageError("--masks has no effect with --interpolate. Received: both. Leave one of them out.")
-    if _ENGINE.value != "tensorflow" and _MASKS.value:
-        raise app.UsageError(
-            f"Of the engines only tensorflow gives masks. Received: --engine={_ENGINE.value} --masks. "
-            "Leave one of them out."
-        )
     if _TO_SEED.value is not None and not _INTERPOLATE.value:
         raise app.UsageError(
             f"--to_seed is the end of an interpolation. Received: --to_seed={_TO_SEED.value} alone. "

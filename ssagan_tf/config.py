@@ -14,7 +14,6 @@ MAX_BYTES = 2**20
 SCHEDULES = ("published", "cosine")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 TEXT_TRAININGS = ("frozen", "damsm", "end_to_end")
-ENGINES = ("tensorflow", "folded", "xla", "litert", "litert_dynamic", "openvino")
 AUGMENTATIONS = ("none", "fixed", "adaptive")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -167,14 +167,6 @@ class TextToImage(keras.Model):
     def generate_from_embeddings(self, sentences: np.ndarray, noise_batch: np.ndarray) -> np.ndarray:
         """float32 (B, sentence_dim) and (B, noise_dim) -> uint8 (B, S, S, 3)."""
         return self._draw(sentences, noise_batch)[0]
-
-    def draw_with(self, draw: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
-        """Has all pictures drawn by something else than the generator from now on, and without masks.
-
-        Args:
-            draw: noise (B, noise_dim), sentence (B, sentence_dim) -> float32 (B, S, S, 3) in [-1, 1].
-        """
-        self._drawer = lambda *inputs: (draw(*inputs), ())
 
     def _draw(self, sentences, noise_batch):
         drawn = [self._drawer(*part) for part in zip(_parts(noise_batch), _parts(sentences), strict=True)]

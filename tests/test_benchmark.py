@@ -1,8 +1,6 @@
 """The benchmark: operation counts are those of the graph, and the literal variant computes what ours does."""
 
 import collections
-import contextlib
-import dataclasses
 import json
 import pathlib
 import subprocess
@@ -12,11 +10,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image, ImageChops
 
 from ssagan_tf import SSAGAN
-from ssagan_tf.benchmark import chart, growth, literal, machine, modes, operations
-from ssagan_tf.errors import UserError
+from ssagan_tf.benchmark import literal, machine, modes, operations
 from ssagan_tf.networks import Discriminator, Generator
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -159,11 +155,8 @@ def test_each_optimisation_and_all_of_them_are_measured_against_ours():
 @pytest.mark.parametrize(
     "flags, told",
     [
-        (["--mode=growth", "--variant=both"], "--mode=growth --variant=both. Leave --variant out"),
         (["--mode=generate", "--variant=literal"], "--mode=generate --variant=literal. Leave"),
         (["--mode=train", "--variant=each", "--fused"], "Received: --fused=True, which"),
-        (["--mode=sample", "--variant=each", "--engine=xla"], "Received: --engine=xla, which"),
-        (["--mode=train", "--engine=xla"], "--mode=train --precision=float32. Leave --engine out"),
     ],
 )
 def test_flags_that_would_be_passed_over_are_refused(flags, told):
@@ -195,89 +188,6 @@ def test_sides_are_timed_in_turn_without_the_warm_up():
     seconds = machine.in_turn({"a": lambda: called.append("a"), "b": lambda: called.append("b")}, 3, warm_up=1)
     assert called == ["a", "b"] * 4
     assert [len(each) for each in seconds.values()] == [3, 3]
-
-
-def test_a_line_goes_through_what_lies_on_one_and_tells_how_far_the_rest_is():
-    exact = growth.line([1, 2, 4, 8], [5.0, 7.0, 11.0, 19.0])
-    assert exact == pytest.approx({"start": 3, "slope": 2, "deviation": 0}, abs=1e-9)
-    flat = growth.line([1, 2, 3], [1.0, 4.0, 1.0])
-    height = (1 + 1 / 4 + 1) / (1 + 1 / 16 + 1)  # sum of 1 / v by sum of 1 / v^2, where the slope is 0 by symmetry
-    assert flat == pytest.approx({"start": height, "slope": 0, "deviation": 1 - height / 4}, abs=1e-9)
-
-
-def test_growth_takes_doubled_sizes_in_turn_each_in_its_process(monkeypatch):
-    did, now = [], [0.0]
-
-    class Process(contextlib.nullcontext):
-        def __init__(self, settings):
-            super().__init__(self)
-            self.mode, self.size = settings.mode, settings.batch
-            did.append((self.mode, self.size, "began"))
-
-        def __call__(self):
-            did.append((self.mode, self.size, "called"))
-            now[0] += 2 + self.size
-
-        def peak_memory(self):
-            return 100 * self.size
-
-    monkeypatch.setattr(growth, "_Process", Process)
-    monkeypatch.setattr(machine.time, "perf_counter", lambda: now[0])
-    report = growth.measure(modes.Settings("growth", batch=4, repeats=3))
-    for mode, sizes in (("train", (1, 2, 4)), ("generate", (1, 2, 4, 8))):
-        theirs = [(size, what) for whose, size, what in did if whose == mode]
-        prepared = [(size, what) for size in sizes for what in ("began", "called")]
-        assert theirs == prepared + 4 * [(size, "called") for size in sizes]  # once more to warm up
-    assert report["curves"]["train"]["seconds"] == [3, 4, 6]
-    assert report["curves"]["train"]["seconds_line"] == pytest.approx(
-        {"start": 2, "slope": 1, "deviation": 0}, abs=1e-9
-    )
-    assert report["curves"]["generate"]["memory"] == [100, 200, 400, 800]
-    whole = chart.draw(report["curves"])
-    for curve in report["curves"].values():
-        curve["seconds"][1] *= 1.5
-    moved = ImageChops.difference(whole, chart.draw(report["curves"])).getbbox()
-    assert moved[0] < moved[2] < whole.width // 2  # a point of seconds, which are left
-
-
-SMALL = modes.Settings("generate", nf=2, batch=3, image_size=16)
-
-
-def test_a_size_does_a_call_when_asked_and_tells_its_memory():
-    with growth._Process(SMALL) as process:
-        for _ in range(2):
-            process()
-        peak = process.peak_memory()
-        assert peak is None or 2**20 < peak < 2**30
-    assert process._process.returncode == 0
-
-
-def test_a_size_that_fails_is_told_with_its_own_error(capfd):
-    with pytest.raises(UserError, match="could not be measured. Received: generate at 3: .* status 1. "):
-        with growth._Process(dataclasses.replace(SMALL, image_size=17)) as process:
-            process()
-    assert "Received: 17" in capfd.readouterr().err
-
-
-def test_a_size_that_is_killed_does_not_keep_anybody_waiting():
-    with growth._Process(SMALL) as process:
-        process._process.kill()
-        with pytest.raises(UserError, match="ended with status -9"):
-            process()
-        with pytest.raises(UserError, match="ended with status -9"):
-            process.peak_memory()
-
-
-@pytest.mark.slow
-def test_the_script_draws_the_growth(tmp_path):
-    command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), "--mode=growth", "--json", "--repeats=1"]
-    command += ["--nf=2", "--batch=2", "--image_size=16"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, done.stderr
-    curves = json.loads(done.stdout)["curves"]
-    assert [len(curves[mode]["seconds"]) for mode in ("train", "generate")] == [2, 3]
-    with Image.open(tmp_path / "growth.png") as image:
-        assert min(image.size) > 200
 
 
 @pytest.mark.slow

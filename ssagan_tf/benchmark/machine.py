@@ -13,19 +13,13 @@ _PROCESS = pathlib.Path("/proc/self")
 _SIDE = 2048  # of the matrices whose product tells the machine's rate
 
 
-def in_turn(
-    sides: Mapping[str, Callable[[], object]],
-    repeats: int,
-    warm_up: int = 2,
-    after: Callable[[], object] = lambda: None,
-) -> dict[str, list[float]]:
+def in_turn(sides: Mapping[str, Callable[[], object]], repeats: int, warm_up: int = 2) -> dict[str, list[float]]:
     """Seconds of each call, the sides in turn, so that what else the machine does falls on all alike.
 
     Args:
         sides: by name, what to time; each must wait for its result.
         repeats: calls of each that count.
         warm_up: calls of each before, that do not.
-        after: called after each call, and not timed.
     """
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(warm_up + repeats):
@@ -35,7 +29,6 @@ def in_turn(
             taken = time.perf_counter() - began
             if number >= warm_up:
                 seconds[name].append(taken)
-            after()
     return seconds
 
 

@@ -4,7 +4,6 @@ picture of a cold process. Each mode returns its sides by name, as functions to 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import pathlib
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from PIL import Image
 from ssagan_tf import SSAGAN, files, losses, on_device
 from ssagan_tf.benchmark import literal, machine, operations
 from ssagan_tf.config import Config
-from ssagan_tf.export import engines
 from ssagan_tf.networks import Discriminator, Generator, TextEncoder
 from ssagan_tf.noise import normals
 
@@ -38,7 +36,6 @@ class Settings:
     fused: bool = False
     gradient_checkpointing: bool = False
     variant: str = "ours"
-    engine: str = "tensorflow"
     repeats: int = 5
 
 
@@ -123,9 +120,13 @@ def sample(settings: Settings) -> dict[str, Side]:
     sides = {}
     for name, plain in _wanted(settings, literal.OF_SAMPLING).items():
         generator = literal.generator(plain, **sizes) if plain else Generator(**sizes, dtype=settings.precision)
-        draw = engines.drawer("tensorflow" if plain else settings.engine, generator, settings.batch)
+        network = tf.function(lambda *given, generator=generator: generator(*given)[0])
+
+        def draw(network=network):
+            return network(tf.constant(noise), tf.constant(sentence)).numpy()
+
         count = settings.batch * operations.generator_count(generator).forward
-        sides[name] = Side(functools.partial(draw, noise, sentence), count, settings.batch)
+        sides[name] = Side(draw, count, settings.batch)
     return sides
 
 
