@@ -2,10 +2,15 @@
 
 import contextlib
 import pathlib
-import subprocess
+import signal
 
 import numpy as np
+import processes
 import pytest
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # In the background of a shell, whose children would inherit it; tests interrupt themselves and their children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _randomize(part, seed: int = 0):
@@ -85,13 +90,13 @@ def device_export(tiny_model, tmp_path_factory):
 @contextlib.contextmanager
 def _mounted(folder: pathlib.Path, options: str):
     folder.mkdir()
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], capture_output=True, text=True)
+    mount = processes.run("mount", "-t", "tmpfs", "-o", options, "none", folder)
     if mount.returncode:
         pytest.skip(f"mounting a small file system is not allowed here: {mount.stderr.strip()}")
     try:
         yield folder
     finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
+        processes.run("umount", "--lazy", folder, check=True)
 
 
 @pytest.fixture(scope="session")

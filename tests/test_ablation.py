@@ -2,11 +2,9 @@
 
 import dataclasses
 import json
-import pathlib
-import subprocess
-import sys
 import types
 
+import processes
 import pytest
 
 from ssagan_tf import ablation
@@ -88,19 +86,9 @@ def test_what_is_trained_further_is_scored_anew(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_one_command_trains_scores_and_tells_and_does_nothing_twice(tmp_path):
-    script = pathlib.Path(__file__).parents[1] / "scripts" / "ablate.py"
-    command = [
-        sys.executable,
-        str(script),
-        "--steps=2",
-        "--pretraining_steps=2",
-        "--seeds=3",
-        "--count=150",
-        "--out=out",
-    ]
-    command.append("--variants=reference,no_mask")
-    first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900)
-    assert first.returncode == 0, first.stderr[-3000:]
+    flags = ["--steps=2", "--pretraining_steps=2", "--seeds=3", "--count=150", "--variants=reference,no_mask"]
+    command = [processes.ROOT / "scripts" / "ablate.py", *flags, "--out=out"]
+    first = processes.python(*command, cwd=tmp_path, seconds=900, check=True)
     out = tmp_path / "out"
     assert (out / "table.md").read_text().strip() in first.stdout
     found = json.loads((out / "table.json").read_text())
@@ -108,7 +96,6 @@ def test_one_command_trains_scores_and_tells_and_does_nothing_twice(tmp_path):
     assert all((out / f"{name}.png").is_file() for name in found)
     states = sorted(out.glob("*/seed-3/checkpoints/*/*"))
     written = {path: path.stat().st_mtime_ns for path in [*states, *out.glob("*/seed-3/evaluation/**/*")]}
-    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert again.returncode == 0, again.stderr[-3000:]
+    again = processes.python(*command, cwd=tmp_path, check=True)
     assert states and all(path.stat().st_mtime_ns == time for path, time in written.items())
     assert first.stdout.endswith(again.stdout)  # the bars of trainings are gone

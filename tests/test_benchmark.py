@@ -3,11 +3,10 @@
 import collections
 import json
 import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
+import processes
 import pytest
 import tensorflow as tf
 
@@ -160,8 +159,7 @@ def test_each_optimisation_and_all_of_them_are_measured_against_ours():
     ],
 )
 def test_flags_that_would_be_passed_over_are_refused(flags, told):
-    command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), *flags]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    done = processes.python(ROOT / "scripts" / "benchmark.py", *flags)
     assert done.returncode == 2 and done.stderr.startswith("error: ") and told in done.stderr
 
 
@@ -193,10 +191,8 @@ def test_sides_are_timed_in_turn_without_the_warm_up():
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["train", "sample", "generate", "text", "data", "first_picture"])
 def test_the_script_reports_in_json(mode, tmp_path):
-    command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), f"--mode={mode}", "--json", "--repeats=1"]
-    command += ["--nf=2", "--batch=2", "--image_size=16"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, done.stderr
+    flags = [f"--mode={mode}", "--json", "--repeats=1", "--nf=2", "--batch=2", "--image_size=16"]
+    done = processes.python(ROOT / "scripts" / "benchmark.py", *flags, cwd=tmp_path, seconds=500, check=True)
     report = json.loads(done.stdout)
     assert report["mode"] == mode
     for side in report["sides"].values():

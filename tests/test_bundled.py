@@ -3,11 +3,10 @@
 import io
 import pathlib
 import re
-import subprocess
-import sys
 import threading
 
 import numpy as np
+import processes
 import pytest
 from PIL import Image
 
@@ -64,26 +63,17 @@ def test_a_server_draws_what_keras_draws(drawn):
 
 
 def test_scripts_draw_with_it_unless_told_otherwise(tmp_path):
-    command = [sys.executable, str(SCRIPTS / "sample.py"), f"--caption={CAPTION}", "--count=1", "--out=sheet.png"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0 and done.stdout == "Wrote sheet.png\n", done.stderr
-    device = [
-        sys.executable,
-        str(SCRIPTS / "sample_tflite.py"),
-        f"--caption={CAPTION}",
-        "--count=1",
-        "--out=device.png",
-    ]
-    done = subprocess.run(device, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    flags = [f"--caption={CAPTION}", "--count=1"]
+    done = processes.python(SCRIPTS / "sample.py", *flags, "--out=sheet.png", cwd=tmp_path, check=True)
+    assert done.stdout == "Wrote sheet.png\n"
+    processes.python(SCRIPTS / "sample_tflite.py", *flags, "--out=device.png", cwd=tmp_path, check=True)
     sheets = [np.asarray(Image.open(tmp_path / name).convert("RGB"), int) for name in ("sheet.png", "device.png")]
     assert np.abs(sheets[0] - sheets[1]).max() <= 2
 
 
 def test_its_masks_are_inspected_unless_told_otherwise(tmp_path):
-    command = [sys.executable, str(SCRIPTS / "inspect_masks.py"), f"--caption={CAPTION}"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0 and done.stdout.startswith("Wrote masks.png"), done.stderr
+    done = processes.python(SCRIPTS / "inspect_masks.py", f"--caption={CAPTION}", cwd=tmp_path, check=True)
+    assert done.stdout.startswith("Wrote masks.png")
 
 
 def test_of_eight_bits_a_picture_is_left(drawn):

@@ -2,10 +2,10 @@
 
 import pathlib
 import signal
-import subprocess
 import sys
 import time
 
+import processes
 import pytest
 
 from ssagan_tf import calling
@@ -60,15 +60,12 @@ def script(tmp_path):
     return path
 
 
+def clean(**variables):
+    return {"PATH": "", "PYTHONPATH": str(ROOT), **variables}
+
+
 def run(script, *arguments, **environment):
-    return subprocess.run(
-        [sys.executable, script, *arguments],
-        cwd=script.parent,
-        env={"PATH": "", **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
+    return processes.python(script, *arguments, cwd=script.parent, env=clean(**environment))
 
 
 def test_a_good_run_ends_with_0_and_says_nothing(script):
@@ -125,13 +122,11 @@ def test_a_usage_error_of_main_has_status_2(script):
     ("number", "status", "told"), [(signal.SIGINT, 130, "Interrupted.\n"), (signal.SIGTERM, 143, "Terminated.\n")]
 )
 def test_a_signal_ends_with_its_status_and_one_line(script, number, status, told):
-    process = subprocess.Popen(
-        [sys.executable, script, "--do=wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline() == "waiting\n"
-    time.sleep(0.1)
-    process.send_signal(number)
-    _, stderr = process.communicate(timeout=30)
+    with processes.started(sys.executable, script, "--do=wait", stderr=processes.PIPE, seconds=30) as process:
+        assert process.stdout.readline() == "waiting\n"
+        time.sleep(0.1)
+        process.send_signal(number)
+        _, stderr = process.communicate()
     assert (process.returncode, stderr) == (status, told)
 
 
@@ -164,18 +159,14 @@ def test_tensorflow_is_told_to_be_quiet_unless_the_user_says_otherwise(script):
 def test_tensorflow_starts_without_a_word():
     code = "from ssagan_tf import cli; cli.start_tensorflow(); import tensorflow as tf; print(tf.add(1, 1).numpy())"
     code += "; tf.transpose(tf.constant([[True, False]]))"  # of which oneDNN speaks, once
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={"PATH": "", "TF_CPP_MIN_LOG_LEVEL": "2"}, capture_output=True, text=True
-    )
+    done = processes.python("-c", code, env=clean(TF_CPP_MIN_LOG_LEVEL="2"))
     assert (done.stdout, done.stderr) == ("2\n", "")
 
 
 def test_what_tensorflow_says_is_shown_if_it_does_not_start(tmp_path):
     (tmp_path / "tensorflow.py").write_text("import os\nos.write(2, b'no such driver\\n')\nraise ImportError('broken')")
     code = "from ssagan_tf import cli; cli.start_tensorflow()"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={"PATH": "", "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
-    )
+    done = processes.python("-c", code, env=clean(PYTHONPATH=f"{tmp_path}:{ROOT}"))
     assert done.returncode == 1
     assert "no such driver" in done.stderr and "ImportError: broken" in done.stderr
 
@@ -183,22 +174,14 @@ def test_what_tensorflow_says_is_shown_if_it_does_not_start(tmp_path):
 def test_what_tensorflow_says_is_not_shown_if_its_start_is_broken_off(tmp_path):
     (tmp_path / "tensorflow.py").write_text("import os\nos.write(2, b'no such driver\\n')\nraise KeyboardInterrupt")
     code = "from ssagan_tf import cli\ntry: cli.start_tensorflow()\nexcept KeyboardInterrupt: print('broken off')"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={"PATH": "", "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
-    )
+    done = processes.python("-c", code, env=clean(PYTHONPATH=f"{tmp_path}:{ROOT}"))
     assert (done.stdout, done.stderr) == ("broken off\n", "")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("[a-z]*.py")), ids=lambda path: path.name)
 def test_every_script_helps_without_importing_tensorflow(path, tmp_path):
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('tensorflow was imported')")
-    done = subprocess.run(
-        [sys.executable, path, "--help"],
-        cwd=tmp_path,
-        env={"PATH": "", "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
+    done = processes.python(path, "--help", cwd=tmp_path, env=clean(PYTHONPATH=f"{tmp_path}:{ROOT}"))
     assert (done.returncode, done.stderr) == (0, "")
     assert f"python scripts/{path.name} --" in done.stdout
 

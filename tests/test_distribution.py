@@ -1,19 +1,19 @@
 """Two devices train as one does with the same global batch."""
 
+import contextlib
 import json
-import os
 import pathlib
 import socket
-import subprocess
 import sys
 
 import numpy as np
+import processes
 import pytest
 
 from ssagan_tf import UserError, distribution
 from ssagan_tf.training import checkpoint, workers
 
-ROOT = pathlib.Path(__file__).parents[1]
+TESTS = pathlib.Path(__file__).parent
 
 
 def test_helpers_do_nothing_on_one_device():
@@ -28,25 +28,15 @@ def test_helpers_do_nothing_on_one_device():
 
 @pytest.mark.slow
 def test_two_devices_train_as_one(tmp_path):
-    script = ROOT / "tests" / "two_devices.py"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = processes.python(TESTS / "two_devices.py", cwd=tmp_path, check=True, seconds=500)
     assert "EQUAL" in done.stdout
 
 
-def _start(folder, name, *arguments, **variables) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2", **variables}
-    command = [sys.executable, str(ROOT / "tests" / "two_workers.py"), str(folder / f"{name}.npz"), *arguments]
+def _worker(folder, name, *arguments, **variables):
+    environment = processes.environment(**variables)
+    command = [sys.executable, TESTS / "two_workers.py", folder / f"{name}.npz", *arguments]
     log = (folder / f"{name}.log").open("w")
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    return processes.started(*command, seconds=900, cwd=folder, env=environment, stdout=log, stderr=log)
 
 
 def _free_addresses(count: int) -> list[str]:
@@ -61,14 +51,10 @@ def _free_addresses(count: int) -> list[str]:
 def test_two_processes_train_as_one_and_only_the_chief_writes(tmp_path):
     cluster, run = {"worker": _free_addresses(2)}, tmp_path / "run"
     told = [json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}) for index in range(2)]
-    started = [_start(tmp_path, f"worker{index}", str(run), TF_CONFIG=each) for index, each in enumerate(told)]
-    started.append(_start(tmp_path, "alone"))
-    try:
-        for process in started:
-            assert process.wait(900) == 0, "".join(log.read_text()[-3000:] for log in tmp_path.glob("*.log"))
-    finally:
-        for process in started:
-            process.kill()
+    workers = [_worker(tmp_path, f"worker{index}", run, TF_CONFIG=each) for index, each in enumerate(told)]
+    with contextlib.ExitStack() as stack:
+        for process in [stack.enter_context(each) for each in [*workers, _worker(tmp_path, "alone")]]:
+            assert process.wait() == 0, "".join(log.read_text()[-3000:] for log in tmp_path.glob("*.log"))
 
     alone = dict(np.load(tmp_path / "alone.npz"))
     assert len([name for name in alone if name.startswith("loss/")]) == 25

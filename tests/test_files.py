@@ -2,9 +2,8 @@ import hashlib
 import os
 import pathlib
 import signal
-import subprocess
-import sys
 
+import processes
 import pytest
 
 from ssagan_tf import files
@@ -67,7 +66,7 @@ def test_a_killed_process_leaves_the_old_file_as_it_was(tmp_path):
         "os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)\n"
         "files.write_atomically(sys.argv[1], 'new')\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, path])
+    done = processes.python("-c", code, path)
     assert done.returncode == -signal.SIGKILL
     assert path.read_text() == "old"
 

@@ -1,10 +1,9 @@
 """Losses against closed forms, finite differences, and loops over pictures and captions."""
 
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
+import processes
 import pytest
 import tensorflow as tf
 
@@ -314,8 +313,7 @@ before = peak()
 function(*arguments)
 print(peak() - before)
 """
-    command = [sys.executable, "-c", program, str(pathlib.Path(__file__).parent)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=pathlib.Path(__file__).parents[1])
+    done = processes.python("-c", program, pathlib.Path(__file__).parent, check=True)
     assert 12 < float(done.stdout) < 150, done.stdout  # MB; its largest tensor alone has 12
 
 

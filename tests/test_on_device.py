@@ -4,12 +4,12 @@ import ast
 import logging
 import pathlib
 import random
-import subprocess
 import sys
 import textwrap
 import zipfile
 
 import numpy as np
+import processes
 import pytest
 
 from ssagan_tf import noise, on_device
@@ -164,10 +164,7 @@ def test_copied_to_a_folder_without_tensorflow_and_this_package_it_draws_the_sam
         from on_device import Sampler
         numpy.save("drawn.npy", Sampler("float32.tflite").generate("a red bird", seed=3))
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
+    processes.python("-c", textwrap.dedent(program), cwd=tmp_path, check=True)
     np.testing.assert_array_equal(np.load(tmp_path / "drawn.npy"), sampler.generate("a red bird", seed=3))
 
 

@@ -1,12 +1,10 @@
 """Adam against its formula as published, with epsilon after the bias correction."""
 
-import os
 import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
+import processes
 import pytest
 import tensorflow as tf
 
@@ -75,9 +73,5 @@ def test_adam_is_restored_from_its_configuration():
 
 @pytest.mark.slow
 def test_adam_follows_its_formula_on_two_devices(tmp_path):
-    root = pathlib.Path(__file__).parents[1]
-    environment = {**os.environ, "PYTHONPATH": str(root), "TF_CPP_MIN_LOG_LEVEL": "2"}
-    command = [sys.executable, str(root / "tests" / "two_devices_adam.py")]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = processes.python(pathlib.Path(__file__).parent / "two_devices_adam.py", cwd=tmp_path, check=True)
     assert "EQUAL" in done.stdout

@@ -1,8 +1,7 @@
 import io
-import subprocess
-import sys
 
 import numpy as np
+import processes
 import pytest
 from PIL import Image
 
@@ -284,4 +283,4 @@ def test_what_makes_no_sheet_is_refused(draw):
 
 def test_pictures_do_without_tensorflow():
     code = "import sys, ssagan_tf.pictures; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    processes.python("-c", code, check=True)

@@ -3,10 +3,9 @@
 import json
 import pathlib
 import pickle
-import subprocess
-import sys
 
 import numpy as np
+import processes
 import pytest
 import safetensors.numpy
 from PIL import Image
@@ -248,7 +247,7 @@ def test_a_generator_without_what_tells_its_sizes_is_refused(files, captions, tm
 
 def _run(script, *arguments, cwd):
     script = ROOT / "scripts" / f"{script}.py"
-    return subprocess.run([sys.executable, script, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
+    return processes.python(script, *arguments, cwd=cwd)
 
 
 @pytest.mark.parametrize(

@@ -1,30 +1,16 @@
 """The script as a user runs it, from another working folder."""
 
-import os
-import pathlib
-import subprocess
-import sys
+import functools
 
+import processes
 import pytest
 from small_data import write_cub, write_folder
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture
 def run(tmp_path):
-    def call(*flags: str) -> subprocess.CompletedProcess:
-        script = str(ROOT / "scripts" / "prepare_data.py")
-        paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        return subprocess.run(
-            [sys.executable, "-W", "error", script, *flags],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": paths},
-        )
-
-    return call
+    script = processes.ROOT / "scripts" / "prepare_data.py"
+    return functools.partial(processes.python, "-W", "error", script, cwd=tmp_path)
 
 
 def test_prepares_and_checks(run, tmp_path):

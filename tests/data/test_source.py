@@ -1,11 +1,10 @@
 import io
 import pathlib
 import struct
-import subprocess
-import sys
 import zlib
 
 import numpy as np
+import processes
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -90,8 +89,7 @@ try:
 except ValueError as error:
     print(error)
 """
-    root = pathlib.Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=root, check=True)
+    done = processes.python("-c", program, check=True)
     assert "claims more than" in done.stdout
     assert done.stderr == ""
 

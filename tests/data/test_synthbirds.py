@@ -3,12 +3,10 @@
 import collections
 import dataclasses
 import hashlib
-import os
 import re
-import subprocess
-import sys
 
 import numpy as np
+import processes
 import pytest
 
 from ssagan_tf.data.source import Example
@@ -61,13 +59,8 @@ example = SynthBirds(48, seed=5).examples("test")[17]
 print(hashlib.sha256(example.load().tobytes() + "|".join(example.captions).encode()).hexdigest())
 assert not {"tensorflow", "keras"} & set(sys.modules)
 """
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        env=os.environ | {"PYTHONHASHSEED": "12345"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    environment = processes.environment(PYTHONHASHSEED="12345")
+    run = processes.python("-W", "error", "-c", program, env=environment, check=True)
     example = SynthBirds(48, seed=5).examples("test")[17]
     ours = hashlib.sha256(example.load().tobytes() + "|".join(example.captions).encode()).hexdigest()
     assert run.stdout.strip() == ours

@@ -1,14 +1,15 @@
 """A model with random weights whose pictures are no plain colour, its exports, and the page before it."""
 
+import contextlib
 import pathlib
 import shutil
-import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 
+import processes
 import pytest
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "scripts" / "demo.py"
@@ -44,12 +45,12 @@ class Script:
 
     def __init__(self, exported, endpoint):
         self.arguments = [f"--model={exported}", f"--server={endpoint}"]
-        self.process, self.port = None, 0
+        self.block, self.port = contextlib.ExitStack(), 0
 
     def start(self) -> str:
         command = [sys.executable, str(SCRIPT), *self.arguments, f"--port={self.port}"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        url = self.process.stdout.readline().split()[1]
+        process = self.block.enter_context(processes.started(*command, seconds=1200))
+        url = process.stdout.readline().split()[1]
         self.port = int(url.rstrip("/").rpartition(":")[2])
         for _ in range(600):
             try:
@@ -60,9 +61,7 @@ class Script:
         raise TimeoutError(url)
 
     def stop(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
+        self.block.close()
 
 
 @pytest.fixture(scope="session")

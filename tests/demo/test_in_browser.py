@@ -3,10 +3,10 @@
 import functools
 import http.server
 import shutil
-import subprocess
 import threading
 
 import numpy as np
+import processes
 import pytest
 
 pytestmark = pytest.mark.browser
@@ -45,7 +45,7 @@ def web(birds, tmp_path_factory):
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not installed.")
-    done = subprocess.run([npm, "install", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, text=True)
+    done = processes.run(npm, "install", "--no-audit", "--no-fund", cwd=folder)
     if done.returncode:
         pytest.skip(f"npm could not install the runtime: {done.stderr[-300:]}")
     shutil.rmtree(folder / "node_modules")

@@ -2,9 +2,9 @@
 
 import json
 import shutil
-import subprocess
 
 import numpy as np
+import processes
 import pytest
 
 from ssagan_tf import demo
@@ -86,10 +86,9 @@ def answers(tmp_path_factory):
         (folder / name).write_bytes(content)
     (folder / "package.json").write_text('{"type": "module"}')
     (folder / "script.js").write_text(SCRIPT)
-    done = subprocess.run(
-        [NODE, "script.js"], cwd=folder, input=json.dumps(GIVEN).encode(), capture_output=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr.decode()
+    (folder / "given.json").write_text(json.dumps(GIVEN))
+    with open(folder / "given.json") as given:
+        done = processes.run(NODE, "script.js", cwd=folder, stdin=given, check=True)
     return json.loads(done.stdout)
 
 

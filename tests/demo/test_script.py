@@ -1,20 +1,20 @@
 """The command: what it opens, and what it says where it cannot."""
 
 import json
-import subprocess
 import sys
 import urllib.request
 
+import processes
 import pytest
 
 from ssagan_tf.config import preset
 from ssagan_tf.files import BUNDLED_MODEL
 
-SCRIPT = "scripts/demo.py"
+SCRIPT = processes.ROOT / "scripts/demo.py"
 
 
 def run(*arguments):
-    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, timeout=300)
+    return processes.python(SCRIPT, *arguments)
 
 
 def test_what_cannot_be_opened_is_told_in_a_line(tmp_path):
@@ -30,13 +30,10 @@ def test_what_cannot_be_opened_is_told_in_a_line(tmp_path):
 def test_a_name_is_the_model_of_that_name():
     assert run("--model=ftp://birds").stderr.startswith("error: No such handle. Received: ftp://birds. Use hf://")
     command = [sys.executable, SCRIPT, "--model=synthbirds_64", "--server=http://localhost:8501", "--port=0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            url = process.stdout.readline().split()[1]
-            words = (BUNDLED_MODEL / "vocabulary.txt").read_bytes()
-            assert urllib.request.urlopen(f"{url}vocabulary.txt").read() == words
-        finally:
-            process.kill()
+    with processes.started(*command) as process:
+        url = process.stdout.readline().split()[1]
+        words = (BUNDLED_MODEL / "vocabulary.txt").read_bytes()
+        assert urllib.request.urlopen(f"{url}vocabulary.txt").read() == words
 
 
 def test_help_says_what_exposing_it_means():
@@ -52,12 +49,9 @@ def test_a_model_folder_is_exported_and_drawn_with(tmp_path):
     model = SSAGAN.from_model_config(config.model, Vocabulary.build(["a red bird"]), sampling_only=True)
     model.save_to_preset(tmp_path / "small", config, "A model that knows nothing.")
     command = [sys.executable, SCRIPT, f"--model={tmp_path / 'small'}", "--port=0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            url = process.stdout.readline().split()[1]
-            assert urllib.request.urlopen(f"{url}vocabulary.txt").read() == b"<end>\na\nred\nbird\n"
-            assert [process.stdout.readline() for _ in range(2)] == ["The model is being exported.\n", "Ready.\n"]
-            request = urllib.request.Request(f"{url}v1/models/small:predict", b'{"instances": ["a red bird"]}')
-            assert json.load(urllib.request.urlopen(request))["predictions"][0]["b64"].startswith("iVBOR")
-        finally:
-            process.kill()
+    with processes.started(*command) as process:
+        url = process.stdout.readline().split()[1]
+        assert urllib.request.urlopen(f"{url}vocabulary.txt").read() == b"<end>\na\nred\nbird\n"
+        assert [process.stdout.readline() for _ in range(2)] == ["The model is being exported.\n", "Ready.\n"]
+        request = urllib.request.Request(f"{url}v1/models/small:predict", b'{"instances": ["a red bird"]}')
+        assert json.load(urllib.request.urlopen(request))["predictions"][0]["b64"].startswith("iVBOR")

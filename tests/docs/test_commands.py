@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 
+import processes
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -59,7 +60,7 @@ def test_pages_run_in_an_environment_of_their_own(tmp_path, monkeypatch):
     (project / "docs" / "page.md").write_text("```sh\npython\n```\n")
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
     for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=all"]):
-        subprocess.run([*git, *command], cwd=project, check=True)
+        processes.run(*git, *command, cwd=project, check=True)
     monkeypatch.setattr(commands, "ROOT", project)
     for page in ("README.md", "docs/page.md"):
         monkeypatch.setattr(sys, "argv", ["commands.py", page])

@@ -2,9 +2,8 @@
 
 import json
 import os
-import subprocess
-import sys
 
+import processes
 import pytest
 
 _SCRIPT = """
@@ -34,9 +33,8 @@ print(json.dumps({"values": values, "peak": peak}))
 def _evaluate(folder, count, threads=1):
     settings = {"TF_NUM_INTRAOP_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
     settings |= {"TF_CPP_MIN_LOG_LEVEL": "2", "XDG_CACHE_HOME": str(folder / "cache")}
-    command = [sys.executable, "-c", _SCRIPT, str(count), str(folder / "out")]
-    done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    environment = processes.environment(**settings)
+    done = processes.python("-c", _SCRIPT, count, folder / "out", env=environment, check=True, seconds=900)
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -5,12 +5,11 @@ import io
 import json
 import pathlib
 import re
-import subprocess
-import sys
 import threading
 import time
 
 import numpy as np
+import processes
 import pytest
 from PIL import Image
 
@@ -221,8 +220,7 @@ def test_load_ends_with_the_first_failure():
 
 
 def run(*arguments):
-    command = [sys.executable, "scripts/serve_client.py", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return processes.python("scripts/serve_client.py", *arguments, cwd=ROOT)
 
 
 def test_the_script_writes_pictures_and_measures(random_model, rest_address, tmp_path):
@@ -247,7 +245,5 @@ def test_rest_needs_no_tensorflow(tmp_path):
     code = (
         "from ssagan_tf.export import client; client.connect('http://127.0.0.1:1', 'birds', tries=1).draw(['a'], [1])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
-    )
+    done = processes.python("-c", code, cwd=ROOT, env={"PYTHONPATH": str(tmp_path)})
     assert "does not answer" in done.stderr and "tensorflow was imported" not in done.stderr

@@ -1,12 +1,12 @@
 """Two hundred callers at once, for a minute: each gets its own pictures, none is turned away, memory stays bounded."""
 
 import pathlib
-import subprocess
 import sys
 import threading
 import time
 
 import numpy as np
+import processes
 import pytest
 from PIL import Image
 
@@ -39,13 +39,8 @@ server.serve_forever()
 def server(exported, request):
     """(address, process) of a server of its own, the model's or the page's before it."""
     command = [sys.executable, "-c", SERVE, str(exported.parent), request.param]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
+    with processes.started(*command, cwd=ROOT, seconds=600) as process:
         yield f"http://127.0.0.1:{int(process.stdout.readline())}", process.pid
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 def resident(process: int) -> int:

@@ -2,10 +2,9 @@
 
 import io
 import json
-import subprocess
-import sys
 
 import numpy as np
+import processes
 import pytest
 import tensorflow as tf
 from PIL import Image
@@ -213,9 +212,7 @@ def test_saved_model_cli_runs_every_signature_where_there_is_no_keras_and_no_ssa
         "interpolate": f'{text};to_captions=["wings"];{seed};to_seed=[8];along=[0.0]',
     }
     assert set(runs) == set(call.loaded.signatures)
-    command = [sys.executable, "-c", RUN, exported, json.dumps(runs), tmp_path]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    processes.python("-c", RUN, exported, json.dumps(runs), tmp_path, cwd=tmp_path, check=True)
     wanted = call("generate", captions=["a red bird"], seed=[7])["images"]
     for signature in ("generate", "generate_truncated", "generate_with_masks", "interpolate"):
         np.testing.assert_allclose(np.load(tmp_path / signature / "images.npy"), wanted, atol=1e-6)

@@ -8,12 +8,12 @@ import re
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import threading
 import time
 
 import numpy as np
+import processes
 import pytest
 
 from ssagan_tf.export.rest import arrays_of
@@ -222,7 +222,7 @@ def test_a_client_that_hangs_up_is_no_error(rest_server, sent, capfd, caplog, mo
 
 def test_the_script_says_where_it_serves_and_ends_on_ctrl_c_without_another_word(exported):
     command = [sys.executable, "scripts/serve.py", f"--model={exported.parent}", "--port=0"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with processes.started(*command, cwd=ROOT, stderr=processes.PIPE) as process:
         words = r"Serving (.*) at http://(127\.0\.0\.1):(\d+)\. Ctrl-C ends it\.\n"
         said = re.fullmatch(words, process.stdout.readline())
         connection = http.client.HTTPConnection(said[2], int(said[3]), timeout=60)
@@ -230,5 +230,5 @@ def test_the_script_says_where_it_serves_and_ends_on_ctrl_c_without_another_word
         assert (said[1], connection.getresponse().status) == (str(exported.parent), 200)
         connection.close()
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=60) == ("", "Interrupted.\n")
+        assert process.communicate() == ("", "Interrupted.\n")
     assert process.returncode == 130

@@ -2,11 +2,11 @@
 
 import os
 import pathlib
-import subprocess
 import sys
 import zipfile
 
 import numpy as np
+import processes
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
@@ -121,10 +121,9 @@ def test_it_is_a_format_of_the_exporter():
     assert "tflite" in FORMATS
 
 
-def run(python: pathlib.Path, *arguments: object, **variables: str) -> subprocess.CompletedProcess:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | variables
-    command = [python, ROOT / "scripts/sample_tflite.py", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
+def run(python: pathlib.Path, *arguments: object):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return processes.run(python, ROOT / "scripts/sample_tflite.py", *arguments, env=environment)
 
 
 def test_the_script_writes_the_sheet_of_the_pictures(folder, tmp_path):
@@ -155,11 +154,11 @@ def test_the_script_tells_errors_in_one_line(arguments, status, problem):
 @pytest.mark.slow
 def test_the_script_draws_the_same_where_there_is_no_tensorflow(folder, model, tmp_path):
     python = tmp_path / "venv/bin/python"
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    processes.python("-m", "venv", tmp_path / "venv", check=True)
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*install, "ai-edge-litert", "numpy", "pillow"], check=True)
+    processes.run(*install, "ai-edge-litert", "numpy", "pillow", check=True)
     for module in ("tensorflow", "keras", "absl", "ssagan_tf"):
-        assert subprocess.run([python, "-c", f"import {module}"], capture_output=True, cwd=tmp_path).returncode == 1
+        assert processes.run(python, "-c", f"import {module}", cwd=tmp_path, env=None).returncode == 1
     out = tmp_path / "sheet.png"
     done = run(python, f"--model={folder}", "--caption=a red bird", "--count=2", f"--out={out}")
     assert done.returncode == 0, done.stderr

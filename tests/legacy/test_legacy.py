@@ -2,9 +2,9 @@
 
 import json
 import pathlib
-import subprocess
 
 import numpy as np
+import processes
 import pytest
 
 from ssagan_tf import noise
@@ -25,9 +25,7 @@ def test_tensorflow_2_15_draws_what_keras_3_draws(tiny_model, tmp_path):
     pixels = [model.generate(caption, seed)[0] for caption, seed in zip(CAPTIONS, SEEDS, strict=True)]
     wanted = tmp_path / "wanted.npz"
     np.savez(wanted, captions=CAPTIONS, seed=np.array(SEEDS), images=images, pixels=pixels)
-    command = [PYTHON, HERE / "run_export.py", version, wanted]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    done = processes.run(PYTHON, HERE / "run_export.py", version, wanted, cwd=tmp_path, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     assert (found["tensorflow"], found["addons"]) == ("2.15.1", "0.23.0")
     assert found["images"] < 1e-4 and found["pixels"] <= 2

@@ -3,8 +3,8 @@
 import importlib
 import pathlib
 import re
-import subprocess
 
+import processes
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -30,5 +30,5 @@ def test_what_replaces_it_is_there(name):
 @pytest.mark.skipif(not PYTHON.exists(), reason="there is no .venv-legacy: `make test-legacy` builds it")
 def test_what_is_replaced_was_there():
     replaced = [name.removeprefix("tfa.") for name in names("tfa")]
-    done = subprocess.run([PYTHON, "-c", _LOOK, *replaced], capture_output=True, text=True)
+    done = processes.run(PYTHON, "-c", _LOOK, *replaced)
     assert len(replaced) > 15 and done.returncode == 0, done.stderr[-500:]

@@ -3,13 +3,12 @@
 import configparser
 import os
 import pathlib
-import subprocess
-import sys
 import tarfile
 import time
 import zipfile
 
 import numpy as np
+import processes
 import pytest
 from PIL import Image
 
@@ -40,10 +39,10 @@ def commands() -> set[str]:
     return {line.split("=")[0].strip() for line in lines}
 
 
-def run(*command: object, cwd: pathlib.Path, **variables: str) -> subprocess.CompletedProcess:
+def run(*command: object, cwd: pathlib.Path, **variables: str):
     """Runs where nothing of this checkout can be found, neither by Python nor, without a PATH, by git."""
     environment = {"PATH": "", "HOME": str(cwd), **variables}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=900)
+    return processes.run(*command, cwd=cwd, env=environment, seconds=900)
 
 
 def seconds(statement: str) -> float:
@@ -51,7 +50,7 @@ def seconds(statement: str) -> float:
     taken = []
     for _ in range(3):
         start = time.monotonic()
-        subprocess.run([sys.executable, "-c", statement], check=True, capture_output=True)
+        processes.python("-c", statement, check=True)
         taken.append(time.monotonic() - start)
     return min(taken)
 
@@ -73,7 +72,7 @@ def test_every_package_of_the_tree_is_shipped():
 
 def test_the_package_alone_imports_nothing_heavy():
     code = "import sys, ssagan_tf; print(sorted({'tensorflow', 'keras', 'numpy', 'PIL', 'absl'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+    assert processes.python("-c", code).stdout == "[]\n"
 
 
 @pytest.mark.slow
@@ -85,10 +84,7 @@ def test_the_package_is_imported_in_less_than_1_2_times_the_time_of_tensorflow()
 def built(tmp_path_factory) -> pathlib.Path:
     """Folder of the source distribution and of the wheel that was made from it."""
     out = tmp_path_factory.mktemp("dist")
-    done = subprocess.run(
-        [sys.executable, "-m", "build", "--outdir", out, ROOT], capture_output=True, text=True, timeout=900
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    processes.python("-m", "build", "--outdir", out, ROOT, seconds=900, check=True)
     return out
 
 
@@ -96,18 +92,17 @@ def built(tmp_path_factory) -> pathlib.Path:
 def installed(built, tmp_path_factory):
     """The `bin` of a virtual environment that holds the wheel and what it needs, and cannot be written to."""
     venv = tmp_path_factory.mktemp("installed") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    processes.python("-m", "venv", venv, check=True)
     install = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", *built.glob("*.whl")]
-    done = subprocess.run(install, capture_output=True, text=True, timeout=1800)
-    assert done.returncode == 0, done.stderr[-2000:]
-    subprocess.run(["chmod", "-R", "a-w", venv], check=True)
+    processes.run(*install, seconds=1800, check=True)
+    processes.run("chmod", "-R", "a-w", venv, check=True)
     bound = os.geteuid() == 0  # whom no permission hinders
-    if bound and subprocess.run(["mount", "-o", "bind,ro", venv, venv], capture_output=True).returncode:
+    if bound and processes.run("mount", "-o", "bind,ro", venv, venv).returncode:
         pytest.skip("mounting a folder read-only is not allowed here")
     yield venv / "bin"
     if bound:
-        subprocess.run(["umount", "--lazy", venv], check=True)
-    subprocess.run(["chmod", "-R", "u+w", venv], check=True)
+        processes.run("umount", "--lazy", venv, check=True)
+    processes.run("chmod", "-R", "u+w", venv, check=True)
 
 
 @pytest.mark.slow

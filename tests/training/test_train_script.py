@@ -1,12 +1,12 @@
 """`train.py` in a process of its own: its flags, and how it ends."""
 
-import os
+import contextlib
 import pathlib
 import signal
-import subprocess
 import sys
 import time
 
+import processes
 import pytest
 from states import assert_same, state
 
@@ -21,27 +21,23 @@ def command(*flags: str) -> list[str]:
     return [sys.executable, "-W", "error:::ssagan_tf", str(SCRIPT), *flags]
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+def script(*flags: str, cwd: pathlib.Path):
+    return processes.run(*command(*flags), cwd=cwd)
 
 
-def script(*flags: str, cwd: pathlib.Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        command(*flags), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=300, check=False
-    )
-
-
-def started(run: Run, tmp_path: pathlib.Path, steps: int) -> subprocess.Popen:
-    """The script, going on with a run; returns once it has written a checkpoint."""
+@contextlib.contextmanager
+def started(run: Run, tmp_path: pathlib.Path, steps: int):
+    """The script, going on with a run, once it has written a checkpoint."""
     before = set(run.checkpoints.iterdir())
-    with open(tmp_path / "shown.txt", "w") as shown:
-        flags = ["--dataset=folder", f"--out={run.folder}", "--resume", f"--steps={steps}", "--checkpoint_every=2"]
-        process = subprocess.Popen(command(*flags), cwd=tmp_path, env=environment(), stdout=shown, stderr=shown)
-    deadline = time.monotonic() + 240
-    while not set(run.checkpoints.glob("step-*")) - before:
-        assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "shown.txt").read_text()
-        time.sleep(0.05)
-    return process
+    flags = ["--dataset=folder", f"--out={run.folder}", "--resume", f"--steps={steps}", "--checkpoint_every=2"]
+    with (
+        open(tmp_path / "shown.txt", "w") as shown,
+        processes.started(*command(*flags), cwd=tmp_path, stdout=shown, stderr=shown) as process,
+    ):
+        while not set(run.checkpoints.glob("step-*")) - before:
+            assert process.poll() is None, (tmp_path / "shown.txt").read_text()
+            time.sleep(0.05)
+        yield process
 
 
 def test_help_is_quick_and_from_any_folder(tmp_path):
@@ -74,9 +70,9 @@ def test_a_folder_that_cannot_be_written_is_one_line(pictures, tmp_path):
 
 
 def test_ctrl_c_saves_and_exits_with_130(copy, tmp_path):
-    process = started(copy, tmp_path, steps=10**6)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=240) == 130, (tmp_path / "shown.txt").read_text()
+    with started(copy, tmp_path, steps=10**6) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130, (tmp_path / "shown.txt").read_text()
     shown = (tmp_path / "shown.txt").read_text()
     assert "stopped by SIGINT" in shown and "Traceback" not in shown
     step = checkpoint.newest(copy.checkpoints).step
@@ -86,9 +82,8 @@ def test_ctrl_c_saves_and_exits_with_130(copy, tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_it_had_not_been(copy, tiny, tmp_path):
-    process = started(copy, tmp_path, steps=10**6)
-    process.kill()
-    process.wait()
+    with started(copy, tmp_path, steps=10**6):
+        pass  # kills it
     steps = checkpoint.newest(copy.checkpoints).step + 4
     done = script("--dataset=folder", f"--out={copy.folder}", "--resume", f"--steps={steps}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
