@@ -21,8 +21,8 @@ import threading
 from absl import flags
 
 from ssagan_tf import cli
-from ssagan_tf.demo import server as demo
 from ssagan_tf.files import BUNDLED_MODEL
+from ssagan_tf.serving import page_server as demo
 
 _MODEL = flags.DEFINE_string(
     "model", str(BUNDLED_MODEL), "Folder of an export, of a run or of a model, or a name. [default: bundled]"

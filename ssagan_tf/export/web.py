@@ -6,14 +6,14 @@ which a browser loads a third, is not part of this package: `npm install` in the
 
 from __future__ import annotations
 
-import importlib.resources
 import json
 import pathlib
 from collections.abc import Sequence
 
-from ssagan_tf import demo, files
+from ssagan_tf import files
 from ssagan_tf.export import serving, tflite
 from ssagan_tf.networks.generator import FIRST_SIZE
+from ssagan_tf.serving import assets
 from ssagan_tf.ssagan import SSAGAN
 
 FOLDER = "web"
@@ -27,12 +27,10 @@ def export(model: SSAGAN, folder: pathlib.Path, captions: Sequence[str] = ()) ->
     """Writes `folder/web`."""
     name = folder.resolve().parent.name
     folder = folder / FOLDER
-    for file in (importlib.resources.files(demo) / "web").iterdir():
-        files.write_atomically(folder / file.name, file.read_bytes())
-    for name_of_file, content in demo.page_files().items():
+    for name_of_file, content in {**assets.web_files(), **assets.page_files()}.items():
         files.write_atomically(folder / name_of_file, content)
-    model.needed_vocabulary().save(folder / demo.VOCABULARY_FILE)
-    files.write_atomically(folder / demo.SETTINGS_FILE, json.dumps(_settings(model, name)))
+    model.needed_vocabulary().save(folder / assets.VOCABULARY_FILE)
+    files.write_atomically(folder / assets.SETTINGS_FILE, json.dumps(_settings(model, name)))
     files.write_atomically(folder / MODEL_FILE, tflite.for_one_picture(model, _VARIANT))
 
 

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from ssagan_tf.demo.server import PageServer, read_vocabulary
 from ssagan_tf.export import client
+from ssagan_tf.serving.page_server import PageServer, read_vocabulary
 
 BIRD = {"signature_name": "generate_png", "inputs": {"captions": ["a red bird"], "seed": [1], "truncation": [1.0]}}
 

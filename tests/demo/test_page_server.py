@@ -10,10 +10,10 @@ import time
 
 import pytest
 
-from ssagan_tf import demo
-from ssagan_tf.demo import server as demo_server
-from ssagan_tf.demo.server import PageServer, checked_endpoint, read_vocabulary
 from ssagan_tf.errors import UserError
+from ssagan_tf.serving import assets
+from ssagan_tf.serving import page_server as demo_server
+from ssagan_tf.serving.page_server import PageServer, checked_endpoint, read_vocabulary
 
 PREDICT = "/v1/models/birds:predict"
 
@@ -97,7 +97,7 @@ def test_the_page_is_served_and_closed_to_other_places(page):
 
 
 def test_the_page_names_only_files_that_there_are():
-    files = demo.page_files()
+    files = assets.page_files()
     for name in ("style.css", "app.js", "icon.svg"):
         assert name in files and name.encode() in files["index.html"]
 

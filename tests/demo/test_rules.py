@@ -7,9 +7,9 @@ import numpy as np
 import processes
 import pytest
 
-from ssagan_tf import demo
 from ssagan_tf.on_device import normals, philox_words, tokenize
 from ssagan_tf.pictures import to_uint8
+from ssagan_tf.serving import assets
 from ssagan_tf.text.vocabulary import Vocabulary
 
 COUNT = 1000
@@ -82,7 +82,7 @@ def answers(tmp_path_factory):
     if NODE is None:
         pytest.skip("Node.js is not installed.")
     folder = tmp_path_factory.mktemp("page")
-    for name, content in demo.page_files().items():
+    for name, content in assets.page_files().items():
         (folder / name).write_bytes(content)
     (folder / "package.json").write_text('{"type": "module"}')
     (folder / "script.js").write_text(SCRIPT)

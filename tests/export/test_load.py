@@ -21,7 +21,7 @@ WORDS = ["a red bird", "yellow wings", "a bird with red wings", "red"]
 
 SERVE = """
 import pathlib, sys, threading
-from ssagan_tf.demo.server import PageServer, read_vocabulary
+from ssagan_tf.serving.page_server import PageServer, read_vocabulary
 from ssagan_tf.export.server import serve
 folder = pathlib.Path(sys.argv[1])
 server = serve(folder, port=0)

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from ssagan_tf import demo
 from ssagan_tf.export import web
 from ssagan_tf.noise import normals
 from ssagan_tf.pictures import to_uint8
+from ssagan_tf.serving import assets
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def folder(random_model, tmp_path_factory):
 
 def test_everything_is_in_it(folder, random_model):
     names = {path.name for path in folder.iterdir()}
-    assert names > {*demo.page_files(), "model.tflite", "package.json", "install_runtime.js", "LICENSE", "README.md"}
+    assert names > {*assets.page_files(), "model.tflite", "package.json", "install_runtime.js", "LICENSE", "README.md"}
     assert (folder / "vocabulary.txt").read_text().split("\n")[:3] == ["<end>", "a", "red"]
     settings = json.loads((folder / "settings.json").read_text())
     check = settings.pop("check")

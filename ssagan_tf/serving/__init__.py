@@ -1,0 +1,1 @@
+"""One server for the REST API and the page."""
