@@ -11,7 +11,7 @@ from collections.abc import Iterator
 PAGE = pathlib.Path(__file__).with_name("architecture.md")
 ROOT = PAGE.parents[1]
 PACKAGE = "ssagan_tf"
-_ROW = re.compile(r"^\| (\w+) \| ((?:`[\w.]+` ?)+)\|", re.MULTILINE)
+_ROW = re.compile(r"^\| `(\w+)(/|\.py)` \|", re.MULTILINE)
 _DRAWN = re.compile(r"(<!-- drawn -->\n).*(<!-- end -->)", re.DOTALL)
 
 
@@ -24,16 +24,14 @@ def modules() -> dict[str, pathlib.Path]:
     return {name: path for name, path in found.items() if name}
 
 
-def rooms(page: str) -> dict[str, str]:
-    """The room of every module or folder that the page's table names, in the table's order."""
-    return {name: room for room, names in _ROW.findall(page) for name in re.findall(r"[\w.]+", names)}
+def rooms(page: str) -> list[str]:
+    """The folders and files at the top of the package, in the order of the page's table."""
+    return [name for name, _ in _ROW.findall(page)]
 
 
-def room_of(module: str, named: dict[str, str]) -> str | None:
-    """The room of a module: its own, or that of the folder that it is in."""
-    while module and module not in named:
-        module = module.rpartition(".")[0]
-    return named.get(module)
+def room_of(module: str) -> str:
+    """The room of a module: the folder, or the file, at the top of the package."""
+    return module.partition(".")[0]
 
 
 def imports(path: pathlib.Path, known: dict[str, pathlib.Path]) -> set[str]:
@@ -57,19 +55,25 @@ def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def arrows(page: str) -> dict[str, set[str]]:
-    """The rooms that each room imports from, without those that are reached by way of others."""
-    known, named = modules(), rooms(page)
-    direct: dict[str, set[str]] = {room: set() for room in named.values()}
+    """The folders that each folder imports from, directly or by way of a file at the top.
+
+    Left out are those that are reached by way of another folder.
+    """
+    known, order = modules(), rooms(page)
+    direct: dict[str, set[str]] = {room: set() for room in order}
     for module, path in known.items():
-        room = room_of(module, named)
-        if room is not None:
-            direct[room] |= {room_of(name, named) for name in imports(path, known)} - {room, None}
+        direct[room_of(module)] |= {room_of(name) for name in imports(path, known)} - {room_of(module)}
+    folders = [room for room in order if (ROOT / PACKAGE / room).is_dir()]
+    for room in order:  # those above come first, so that theirs are folders already
+        direct[room] = {above for above in direct[room] if above in folders}.union(
+            *(direct[above] for above in direct[room] if above not in folders)
+        )
     reached: dict[str, set[str]] = {}
-    for room in direct:  # in the table's order, so that those above are there
-        reached[room] = direct[room].union(*(reached.get(above, set()) for above in direct[room]))
+    for room in folders:
+        reached[room] = direct[room].union(*(reached[above] for above in direct[room]))
     return {
         room: {above for above in direct[room] if not any(above in reached[other] for other in direct[room])}
-        for room in direct
+        for room in folders
     }
 
 

@@ -12,8 +12,8 @@ import pathlib
 
 from absl import app, flags
 
-from ssagan_tf import cli
 from ssagan_tf.config import PRESETS, preset
+from ssagan_tf.core import cli
 from ssagan_tf.data import DATASETS
 
 _DATASET = flags.DEFINE_enum("dataset", "synthbirds", DATASETS, "What to train on.")
@@ -52,7 +52,7 @@ def main(_) -> None:
             f"--seeds are whole numbers. Received: {','.join(_SEEDS.value)}. Use --seeds=0,1,2."
         ) from error
     cli.start_tensorflow()
-    from ssagan_tf import ablation
+    from ssagan_tf.experiments import ablation
     from ssagan_tf.training import damsm_run
 
     config = preset(_PRESET.value, _DATASET.value).override(

@@ -18,8 +18,8 @@ import json
 
 from absl import app, flags
 
-from ssagan_tf import cli
 from ssagan_tf.config import PRECISIONS
+from ssagan_tf.core import cli
 
 _MODE = flags.DEFINE_enum(
     "mode",
@@ -60,7 +60,7 @@ def main(_) -> None:
             "Leave it out."
         )
     cli.start_tensorflow()
-    from ssagan_tf.benchmark import modes
+    from ssagan_tf.experiments.benchmark import modes
 
     settings = modes.Settings(
         mode=_MODE.value,

@@ -13,7 +13,7 @@ import pathlib
 
 from absl import flags
 
-from ssagan_tf import cli
+from ssagan_tf.core import cli
 from ssagan_tf.data.synthbirds import FIXED_CAPTIONS
 
 _MODEL = flags.DEFINE_string("model", None, "Run folder made by train.py.", required=True)
@@ -27,7 +27,7 @@ _BEST = flags.DEFINE_bool("best", False, "The run's best checkpoint, not its new
 
 def main(_) -> None:
     cli.start_tensorflow()
-    from ssagan_tf.bundle import bundle
+    from ssagan_tf.export.bundle import bundle
     from ssagan_tf.training.run import Run
 
     folders = Run(_MODEL.value), pathlib.Path(_OUT.value), pathlib.Path(_SCORES.value)

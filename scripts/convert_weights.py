@@ -16,7 +16,7 @@ Writing .pth needs PyTorch (pip install 'ssagan_tf[torch]'); --format=safetensor
 
 from absl import app, flags
 
-from ssagan_tf import cli
+from ssagan_tf.core import cli
 from ssagan_tf.data import DATASETS
 
 _FORMATS = ("pth", "safetensors")
@@ -39,18 +39,18 @@ _OUT = flags.DEFINE_string("out", None, "Folder to write, which must not exist y
 
 
 def main(_) -> None:
-    checkpoints = {part: flag.value for part, flag in _PARTS.items() if flag.value is not None}
-    _check_flags(checkpoints)
+    parts = {part: flag.value for part, flag in _PARTS.items() if flag.value is not None}
+    _check_flags(parts)
     # TensorFlow takes seconds to start: not before the flags are known to be right.
     cli.start_tensorflow()
-    from ssagan_tf import published
+    from ssagan_tf.convert import checkpoints
 
     if _TO_PUBLISHED.value:
-        rows = published.to_published(str(_MODEL.value), _OUT.value, _FORMAT.value)
+        rows = checkpoints.to_published(str(_MODEL.value), _OUT.value, _FORMAT.value)
     else:
-        convert = published.to_model_folder if "generator" in checkpoints else published.to_damsm_folder
-        rows = convert(_OUT.value, str(_CAPTIONS.value), checkpoints, _DATASET.value)
-    cli.say(published.table(rows))
+        convert = checkpoints.to_model_folder if "generator" in parts else checkpoints.to_damsm_folder
+        rows = convert(_OUT.value, str(_CAPTIONS.value), parts, _DATASET.value)
+    cli.say(checkpoints.table(rows))
     cli.say(f"Wrote {_OUT.value}")
 
 

@@ -20,8 +20,8 @@ import threading
 
 from absl import flags
 
-from ssagan_tf import cli
-from ssagan_tf.files import BUNDLED_MODEL
+from ssagan_tf.core import cli
+from ssagan_tf.core.files import BUNDLED_MODEL
 from ssagan_tf.serving import page_server as demo
 
 _MODEL = flags.DEFINE_string(
@@ -49,7 +49,7 @@ def _folder(model: str) -> pathlib.Path:
     if pathlib.Path(model).is_dir():
         return pathlib.Path(model)
     cli.start_tensorflow()
-    from ssagan_tf.presets import folder_of
+    from ssagan_tf.weights.model_folder import folder_of
 
     return folder_of(model)
 
@@ -57,9 +57,10 @@ def _folder(model: str) -> pathlib.Path:
 def _start_drawing(model: pathlib.Path, scratch: pathlib.Path) -> str:
     """Address of a server that draws with the model, in a thread of this process."""
     cli.start_tensorflow()
-    from ssagan_tf.export import export, newest_version
+    from ssagan_tf.export import export
     from ssagan_tf.export.server import serve
     from ssagan_tf.training.run import load_model
+    from ssagan_tf.weights.versions import newest_version
 
     if newest_version(model) is None:
         cli.say("The model is being exported.")

@@ -15,7 +15,7 @@ published, keras, and synthbirds, the default for that data. See docs/evaluation
 
 from absl import app, flags
 
-from ssagan_tf import cli
+from ssagan_tf.core import cli
 from ssagan_tf.data import DATASETS
 
 _MODEL = flags.DEFINE_string("model", None, "Run folder or model folder.")

@@ -13,7 +13,7 @@ import pathlib
 
 from absl import flags
 
-from ssagan_tf import cli
+from ssagan_tf.core import cli
 from ssagan_tf.export import FORMATS
 
 _MODEL = flags.DEFINE_string("model", None, "Run folder or model folder.", required=True)

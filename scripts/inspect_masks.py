@@ -14,8 +14,8 @@ given several times. See docs/masks.md.
 
 from absl import app, flags
 
-from ssagan_tf import cli
-from ssagan_tf.files import BUNDLED_MODEL
+from ssagan_tf.core import cli
+from ssagan_tf.core.files import BUNDLED_MODEL
 
 _MODEL = flags.DEFINE_string("model", str(BUNDLED_MODEL), "Run folder or model folder. [default: bundled]")
 _CAPTIONS = flags.DEFINE_multi_string("caption", None, "What to draw; may be given several times.", required=True)
@@ -38,7 +38,7 @@ def main(_) -> None:
         raise app.UsageError(f"--swap is OLD:NEW. Received: {' '.join(_SWAPS.value)}. Use --swap=red:blue.")
     # TensorFlow takes seconds to start: not before the flags are known to be right.
     cli.start_tensorflow()
-    from ssagan_tf.evaluation.interventions import ALL, Intervention, write_inspection
+    from ssagan_tf.evaluation.masks.interventions import ALL, Intervention, write_inspection
     from ssagan_tf.training.run import load_model
 
     asked = {"ablate": _ABLATE, "ones": _ONES, "freeze": _FREEZE}

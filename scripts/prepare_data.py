@@ -16,7 +16,7 @@ import shlex
 
 from absl import app, flags
 
-from ssagan_tf import cli
+from ssagan_tf.core import cli
 from ssagan_tf.data import DATASETS, check, open_source, records
 from ssagan_tf.data.source import SPLITS
 

@@ -12,8 +12,8 @@ folder --out, beside sheets that show where words look. See docs/damsm.md.
 
 from absl import flags
 
-from ssagan_tf import cli
 from ssagan_tf.config import PRESETS
+from ssagan_tf.core import cli
 from ssagan_tf.data import DATASETS
 
 _DATASET = flags.DEFINE_enum("dataset", None, DATASETS, "What to train on.", required=True)

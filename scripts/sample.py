@@ -15,10 +15,10 @@ beside it, a film as GIF.
 
 from absl import app, flags
 
-from ssagan_tf import cli
+from ssagan_tf.core import cli
+from ssagan_tf.core.files import BUNDLED_MODEL
 from ssagan_tf.data.source import asked_captions
 from ssagan_tf.errors import UserError
-from ssagan_tf.files import BUNDLED_MODEL
 
 _MODEL = flags.DEFINE_string("model", str(BUNDLED_MODEL), "Run folder or model folder. [default: bundled]")
 _CAPTIONS = flags.DEFINE_multi_string("caption", [], "What to draw; may be given several times.")

@@ -22,10 +22,11 @@ from typing import NoReturn
 if not __package__:
     sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
 
-from ssagan_tf import calling, on_device, pictures  # noqa: E402
+from ssagan_tf import on_device, pictures
+from ssagan_tf.core import calling  # noqa: E402
+from ssagan_tf.core.files import BUNDLED_MODEL  # noqa: E402
 from ssagan_tf.data.source import read_captions  # noqa: E402
 from ssagan_tf.errors import UserError  # noqa: E402
-from ssagan_tf.files import BUNDLED_MODEL  # noqa: E402
 
 _SEED = "Seed of the first picture of each caption; the next have seed + 1, ..."
 

@@ -13,7 +13,7 @@ import pathlib
 
 from absl import flags, logging
 
-from ssagan_tf import cli, files
+from ssagan_tf.core import cli, files
 from ssagan_tf.data.source import asked_captions
 from ssagan_tf.export import client
 

@@ -14,8 +14,8 @@ configuration, losses, sample sheets, checkpoints.
 
 from absl import app, flags
 
-from ssagan_tf import cli
 from ssagan_tf.config import AUGMENTATIONS, PRECISIONS, PRESETS, TEXT_TRAININGS
+from ssagan_tf.core import cli
 from ssagan_tf.data import DATASETS
 
 _DATASET = flags.DEFINE_enum("dataset", None, DATASETS, "What to train on.", required=True)

@@ -10,7 +10,7 @@ such birds and for those of synthbirds' test split, and nothing is written if on
 
 from absl import flags
 
-from ssagan_tf import cli
+from ssagan_tf.core import cli
 from ssagan_tf.errors import UserError
 
 _OUT = flags.DEFINE_string("out", None, "Safetensors file to write. [default: the one in the package]")
@@ -22,8 +22,8 @@ _LEAST = flags.DEFINE_float("least", 0.98, "Accuracy that each attribute must re
 
 def main(_) -> None:
     cli.start_tensorflow()
-    from ssagan_tf.evaluation import attribute_training as training
-    from ssagan_tf.evaluation.semantics import WEIGHTS
+    from ssagan_tf.evaluation.synthbirds import attribute_training as training
+    from ssagan_tf.evaluation.synthbirds.attribute_network import WEIGHTS
 
     network = training.train(*training.independent_birds(_BIRDS.value, _SEED.value), _EPOCHS.value, _SEED.value)
     training.round_to_half(network)

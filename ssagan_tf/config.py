@@ -7,7 +7,7 @@ import json
 import pathlib
 import typing
 
-from ssagan_tf import files
+from ssagan_tf.core import files
 from ssagan_tf.errors import UserError
 
 MAX_BYTES = 2**20

@@ -10,14 +10,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ssagan_tf import distribution, losses, saving
+from ssagan_tf import losses
 from ssagan_tf.config import Config, ModelConfig
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import CompactImageEncoder, ImageEncoder, SentenceEncoder, text_encoder_of
-from ssagan_tf.optimizers import Adam
-from ssagan_tf.presets import CONFIG_FILE, VOCABULARY_FILE
+from ssagan_tf.step import replicas
+from ssagan_tf.step.optimizers import Adam
 from ssagan_tf.text.captions import lengths_of
 from ssagan_tf.text.vocabulary import Vocabulary
+from ssagan_tf.weights import tensor_files
+from ssagan_tf.weights.model_folder import CONFIG_FILE, VOCABULARY_FILE
 
 DAMSM_FILE = "damsm.safetensors"
 GAMMA1 = 4.0  # sharpness of the attention in pretraining, as published; 5 when a generator learns
@@ -78,13 +80,13 @@ class DAMSM(keras.Model):
 
     def encoder_variables(self) -> dict[str, keras.Variable]:
         """The weights of both encoders, by name."""
-        text = saving.named_variables("text_encoder", self.text_encoder.variables)
-        return text | saving.named_variables("image_encoder", self.image_encoder.variables)
+        text = tensor_files.named_variables("text_encoder", self.text_encoder.variables)
+        return text | tensor_files.named_variables("image_encoder", self.image_encoder.variables)
 
     def state_variables(self) -> dict[str, keras.Variable]:
         """All that training changes, by name."""
-        named = saving.random_states("text_encoder", self.text_encoder.variables)
-        return named | self.encoder_variables() | saving.named_variables("optimizer", self.optimizer.variables)
+        named = tensor_files.random_states("text_encoder", self.text_encoder.variables)
+        return named | self.encoder_variables() | tensor_files.named_variables("optimizer", self.optimizer.variables)
 
     def _variables(self) -> list[keras.Variable]:
         return self.text_encoder.trainable_variables + self.image_encoder.trainable_variables
@@ -107,17 +109,17 @@ class DAMSM(keras.Model):
             regions, code, *text = self(batch["image"], batch["caption"], training=True)
             parts = [regions, code, lengths, class_ids, *(part for part in text if part is not None)]
             if self.global_negatives:
-                parts = [distribution.gather(part) for part in parts]
+                parts = [replicas.gather(part) for part in parts]
             regions, code, lengths, class_ids, *words, sentence = parts
             pairs = regions, code, words[0] if words else None, sentence, lengths, class_ids
             loss = losses.damsm_loss(*pairs, gamma1=GAMMA1, gamma3=self.gamma3, word_group=self.word_group)
-            share = loss / distribution.replicas()
+            share = loss / replicas.replicas()
         variables = self._variables()
         gradients = tape.gradient(share, variables)
         text = len(self.text_encoder.trainable_variables)
         self.optimizer.apply([*_clipped(gradients[:text]), *gradients[text:]], variables)
-        logs = {"damsm_loss": share, "found": _found(code, sentence) / distribution.replicas()}
-        return {name: distribution.sum_over_replicas(value) for name, value in logs.items()}
+        logs = {"damsm_loss": share, "found": _found(code, sentence) / replicas.replicas()}
+        return {name: replicas.sum_over_replicas(value) for name, value in logs.items()}
 
     # === Use ===
 
@@ -158,9 +160,9 @@ def _found(code: tf.Tensor, sentence: tf.Tensor) -> tf.Tensor:
 def _clipped(gradients: list) -> list[tf.Tensor]:
     """This replica's share of the global batch's gradients, clipped by their norm."""
     # Made dense first: the norm of sparse rows would count each place of a word that occurs several times by itself.
-    whole = [distribution.sum_over_replicas(tf.convert_to_tensor(gradient)) for gradient in gradients]
+    whole = [replicas.sum_over_replicas(tf.convert_to_tensor(gradient)) for gradient in gradients]
     clipped, _ = tf.clip_by_global_norm(whole, _TEXT_NORM)
-    return [gradient / distribution.replicas() for gradient in clipped]
+    return [gradient / replicas.replicas() for gradient in clipped]
 
 
 def load_damsm(folder: str | os.PathLike) -> tuple[DAMSM, Vocabulary, Config]:
@@ -174,5 +176,5 @@ def load_damsm(folder: str | os.PathLike) -> tuple[DAMSM, Vocabulary, Config]:
     vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
     damsm = DAMSM.from_model_config(config.model, vocabulary)
     path = folder / DAMSM_FILE
-    saving.assign_state(damsm.encoder_variables(), saving.read_state(path), str(path))
+    tensor_files.assign_state(damsm.encoder_variables(), tensor_files.read_state(path), str(path))
     return damsm, vocabulary, config

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ssagan_tf import files, pictures
+from ssagan_tf import pictures
+from ssagan_tf.core import files
 from ssagan_tf.ssagan import SSAGAN
 
 _FILM_MILLISECONDS = 2000

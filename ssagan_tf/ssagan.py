@@ -5,12 +5,9 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from ssagan_tf import distribution, losses
-from ssagan_tf.augmentation import Augmentation
+from ssagan_tf import losses
 from ssagan_tf.config import TEXT_TRAININGS, ModelConfig
 from ssagan_tf.errors import UserError
-from ssagan_tf.guard import guarded
-from ssagan_tf.loss_scale import LossScale
 from ssagan_tf.networks import (
     CompactImageEncoder,
     Discriminator,
@@ -20,10 +17,14 @@ from ssagan_tf.networks import (
     text_encoder_of,
 )
 from ssagan_tf.networks.primitives import at_least_float32, register
-from ssagan_tf.optimizers import published_optimizers
-from ssagan_tf.presets import PresetModel
+from ssagan_tf.step import replicas
+from ssagan_tf.step.augmentation import Augmentation
+from ssagan_tf.step.finite import guarded
+from ssagan_tf.step.loss_scale import LossScale
+from ssagan_tf.step.optimizers import published_optimizers
 from ssagan_tf.text.captions import lengths_of
 from ssagan_tf.text.vocabulary import Vocabulary
+from ssagan_tf.weights.model_folder import PresetModel
 
 DAMSM_WEIGHTS = {"frozen": 0.05, "damsm": 0.1, "end_to_end": 0.1}
 _LOOKS = ("real", "drawn", "penalty", "by G")  # of a step at what D sees, each varied anew
@@ -291,7 +292,7 @@ class SSAGAN(PresetModel):
             "damsm_fake": damsm_fake,
             "damsm_real": damsm_real,
         }
-        logs = {name: distribution.sum_over_replicas(value) for name, value in logs.items()}
+        logs = {name: replicas.sum_over_replicas(value) for name, value in logs.items()}
         return logs if self.augmentation is None else logs | self.augmentation.logs()
 
     def _discriminator_steps(self, image, fake, sentence):
@@ -342,7 +343,7 @@ class SSAGAN(PresetModel):
         """Features of real pictures with the sentences of the next ones: a list of one such pair, or of none."""
         if not self.mismatched_pairs:
             return []
-        others = distribution.next_samples(sentence)
+        others = replicas.next_samples(sentence)
         return [(features[: tf.shape(others)[0]], others)]
 
     def _logits(self, pairs):
@@ -375,10 +376,10 @@ class SSAGAN(PresetModel):
         parts = [regions, code, *embeddings, lengths, tf.convert_to_tensor(batch["class_id"])]
         # Of the global batch each replica computes the loss of all, so each gives its share of it.
         if self.global_negatives:
-            parts = [distribution.gather(part) for part in parts]
+            parts = [replicas.gather(part) for part in parts]
         regions, code, *words, sentence, lengths, class_ids = parts
         loss = losses.damsm_loss(regions, code, words[0] if words else None, sentence, lengths, class_ids)
-        return loss * (weight / distribution.replicas())
+        return loss * (weight / replicas.replicas())
 
     def _damsm_on_real(self, batch, image, embeddings):
         """DAMSM on real pictures (weight 1) -> loss, its gradients by the embeddings and by the image encoder."""
@@ -402,8 +403,8 @@ class SSAGAN(PresetModel):
 
     def _draw_noise(self, batch_size: tf.Tensor) -> tf.Tensor:
         """(B, noise_dim) of this replica, from seed and step alone: nothing to save, the same on any number of them."""
-        shape = [batch_size * distribution.replicas(), self.generator.noise_dim]
-        return distribution.own_part(tf.random.stateless_normal(shape, self._seed_of_step()))
+        shape = [batch_size * replicas.replicas(), self.generator.noise_dim]
+        return replicas.own_part(tf.random.stateless_normal(shape, self._seed_of_step()))
 
     def _seed_of_step(self) -> tf.Tensor:
         return tf.stack([tf.cast(self.seed, tf.int64), tf.cast(self.generator_optimizer.iterations, tf.int64)])
@@ -416,7 +417,7 @@ class SSAGAN(PresetModel):
 
     @staticmethod
     def _global_batch(image: tf.Tensor) -> tf.Tensor:
-        return tf.shape(image)[0] * distribution.replicas()
+        return tf.shape(image)[0] * replicas.replicas()
 
 
 def _zero(like):

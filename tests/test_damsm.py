@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssagan_tf import UserError, Vocabulary, saving
+from ssagan_tf import UserError, Vocabulary
 from ssagan_tf.config import ModelConfig
 from ssagan_tf.damsm import DAMSM
 from ssagan_tf.losses import damsm_loss, sentence_loss
 from ssagan_tf.networks import CompactImageEncoder, TextEncoder
+from ssagan_tf.weights import tensor_files
 
 COLOURS = np.array([[1, -1, -1], [-1, 1, -1], [-1, -1, 1], [1, 1, 1]], "float32")
 BATCH = {
@@ -64,7 +65,7 @@ def test_a_pretraining_that_goes_on_is_the_one_without_a_break():
     whole, broken = made(), made()
     for _ in range(2):
         whole.train_step(batch())
-    saving.assign_state(
+    tensor_files.assign_state(
         broken.state_variables(), {name: v.numpy() for name, v in whole.state_variables().items()}, "a checkpoint"
     )
     for model in (whole, broken):

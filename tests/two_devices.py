@@ -11,10 +11,10 @@ import tensorflow as tf
 from small_gan import BATCH, CAPTIONS, CLASS_IDS, Colours, gan, gan_by_plain_steps, random_pictures
 
 from ssagan_tf import DAMSM
-from ssagan_tf.augmentation import Augmentation
-from ssagan_tf.guard import was_skipped
 from ssagan_tf.losses import damsm_loss
 from ssagan_tf.networks import TextEncoder
+from ssagan_tf.step.augmentation import Augmentation
+from ssagan_tf.step.finite import was_skipped
 from ssagan_tf.training import checkpoint
 
 STEPS = 3

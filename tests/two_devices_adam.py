@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ssagan_tf.optimizers import Adam
+from ssagan_tf.step.optimizers import Adam
 
 START = np.array([1.0, 2.0, 3.0])
 GRADIENTS = np.array([[3.0, 1e-8, 0.0], [-2.0, 3e-8, 0.0], [0.5, 0.0, 0.0]])

@@ -8,11 +8,11 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
+from ssagan_tf.core.progress import Bar
 from ssagan_tf.data import records
-from ssagan_tf.data.likeness import Looks, alike, looks_of
+from ssagan_tf.data.near_duplicates import Looks, alike, looks_of
 from ssagan_tf.data.source import SPLITS, Example, Source, decode_picture, some, working_size
 from ssagan_tf.errors import UserError
-from ssagan_tf.progress import Bar
 from ssagan_tf.text.tokenizer import tokenize
 
 ODD_ASPECT, SMALLEST, FEW = 3, 48, 2000

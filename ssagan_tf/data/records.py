@@ -18,7 +18,8 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from ssagan_tf import files
+from ssagan_tf.core import files
+from ssagan_tf.core.progress import Bar
 from ssagan_tf.data.source import (
     SPLITS,
     Example,
@@ -30,7 +31,6 @@ from ssagan_tf.data.source import (
     working_size,
 )
 from ssagan_tf.errors import UserError
-from ssagan_tf.progress import Bar
 from ssagan_tf.text.vocabulary import Vocabulary
 
 FORMAT = 1

@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.evaluation.codes import codes
+from ssagan_tf.evaluation.embeddings import codes
 
 if typing.TYPE_CHECKING:
-    from ssagan_tf.evaluation.scores import Evaluation, Scores
+    from ssagan_tf.evaluation.metrics import Evaluation, Scores
 
 CLIP_PRESET = "clip_vit_base_patch32"  # OpenAI's ViT-B/32, as in Hessel et al.
 FORMULA = "mean of 100 * max(cosine(picture, caption), 0)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.evaluation.features import TFGAN_INCEPTION
+from ssagan_tf.evaluation.extractors import TFGAN_INCEPTION
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,18 +14,18 @@ import numpy as np
 import PIL
 import tensorflow as tf
 
-from ssagan_tf import files
 from ssagan_tf.config import Config
+from ssagan_tf.core import files
 from ssagan_tf.data import open_source
 from ssagan_tf.data.records import Prepared, is_prepared, open_prepared
 from ssagan_tf.data.source import Source
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.clip import open_clip
-from ssagan_tf.evaluation.generate import weights_sha256
+from ssagan_tf.evaluation.metrics import METRICS, Evaluation
 from ssagan_tf.evaluation.protocols import protocol as named_protocol
-from ssagan_tf.evaluation.scores import METRICS, Evaluation
-from ssagan_tf.presets import CONFIG_FILE, folder_of
+from ssagan_tf.evaluation.scored_pictures import weights_sha256
 from ssagan_tf.text_to_image import TextToImage
+from ssagan_tf.weights.model_folder import CONFIG_FILE, folder_of
 
 REPORT, TABLE = "report.json", "report.txt"
 _LARGEST = 2**24  # bytes of a report

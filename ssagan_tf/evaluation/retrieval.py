@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ssagan_tf.core.progress import Bar
 from ssagan_tf.errors import UserError
-from ssagan_tf.progress import Bar
 from ssagan_tf.text.tokenizer import tokenize
 
 MISMATCHED = 99  # captions beside the right one

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from absl import logging
 
+from ssagan_tf.core.progress import Bar
 from ssagan_tf.errors import UserError
-from ssagan_tf.progress import Bar
 
 _BLOCK = 1000  # rows at a time
 NEAREST = 3  # neighbours, as in the paper on precision and recall

@@ -11,8 +11,9 @@ import pathlib
 import typing
 from collections.abc import Callable, Sequence
 
-from ssagan_tf import files
+from ssagan_tf.core import files
 from ssagan_tf.errors import UserError
+from ssagan_tf.weights.versions import next_version
 
 if typing.TYPE_CHECKING:
     from ssagan_tf.ssagan import SSAGAN
@@ -64,15 +65,3 @@ def export(
     if "saved_model" in formats:
         importlib.import_module(f"{__name__}.serving").write_server_files(version, model.vocabulary, model.max_words)
     return version
-
-
-def next_version(out: pathlib.Path) -> pathlib.Path:
-    """The folder of the version after the largest there is."""
-    taken = [int(path.name) for path in out.glob("*") if path.name.isdecimal()]
-    return out / str(max(taken, default=0) + 1)
-
-
-def newest_version(out: pathlib.Path) -> pathlib.Path | None:
-    """The newest version with a SavedModel, or None if there is none."""
-    versions = [path for path in out.glob("*") if path.name.isdecimal() and (path / "saved_model.pb").is_file()]
-    return max(versions, key=lambda path: int(path.name), default=None)

@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from ssagan_tf import on_device, pictures
+from ssagan_tf.core.progress import Bar
 from ssagan_tf.errors import UserError
-from ssagan_tf.progress import Bar
 from ssagan_tf.text.vocabulary import Vocabulary
 
 THREADS = (1, 2)

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from ssagan_tf.errors import UserError
 from ssagan_tf.export.graph import DeviceGraphs
-from ssagan_tf.presets import VOCABULARY_FILE
 from ssagan_tf.ssagan import SSAGAN
+from ssagan_tf.weights.model_folder import VOCABULARY_FILE
 
 FOLDER = "onnx"
 _OPSET = 17

@@ -22,9 +22,9 @@ from ssagan_tf.export.graph import ImageGraph, TextGraph
 from ssagan_tf.networks.generator import FIRST_SIZE
 from ssagan_tf.networks.hub_encoder import HubEncoder, HubGraph
 from ssagan_tf.on_device import MAX_CHARACTERS
-from ssagan_tf.presets import VOCABULARY_FILE
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text.captions import CaptionEncoder
+from ssagan_tf.weights.model_folder import VOCABULARY_FILE
 
 _PICTURES_AT_A_TIME = 4
 _MOST_BYTES = 4 * MAX_CHARACTERS  # of a caption are read; a character has four bytes at most

@@ -27,10 +27,11 @@ import tensorflow as tf
 from absl import logging
 from google.protobuf import json_format
 
-from ssagan_tf import saved_models
+from ssagan_tf.core import third_party_models
 from ssagan_tf.errors import UserError
-from ssagan_tf.export import newest_version, serving
+from ssagan_tf.export import serving
 from ssagan_tf.export.rest import HTTP_STATUS, ServingError, answer_of, arrays_of, invalid
+from ssagan_tf.weights.versions import newest_version
 
 _LARGEST_BODY = 32 * 2**20  # bytes; 32 captions of the longest kind fit
 _LARGE_BODY = 64 * 2**10  # bytes; bodies above it are read a few at a time, so that callers cannot fill the memory
@@ -64,7 +65,7 @@ class ServedModel:
         self.name = folder.resolve().name
         self.version = int(newest.name)
         self.signatures = serving.signatures(newest)
-        self._loaded = saved_models.load(newest)
+        self._loaded = third_party_models.load(newest)
         self._turn = threading.Semaphore(_AT_ONCE)
 
     @contextlib.contextmanager

@@ -12,7 +12,7 @@ from absl import logging
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
-from ssagan_tf import files
+from ssagan_tf.core import files
 from ssagan_tf.errors import UserError
 from ssagan_tf.export import MOST_PICTURES
 from ssagan_tf.text.vocabulary import Vocabulary

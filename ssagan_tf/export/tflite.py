@@ -27,7 +27,8 @@ from ai_edge_quantizer.quantizer import Quantizer
 from ai_edge_quantizer.recipe_manager import RecipeManager
 from ai_edge_quantizer.utils.qsv_utils import min_max_update
 
-from ssagan_tf import files, noise, on_device
+from ssagan_tf import noise, on_device
+from ssagan_tf.core import files
 from ssagan_tf.export.graph import DeviceGraphs
 from ssagan_tf.ssagan import SSAGAN
 

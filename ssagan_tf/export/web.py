@@ -10,7 +10,7 @@ import json
 import pathlib
 from collections.abc import Sequence
 
-from ssagan_tf import files
+from ssagan_tf.core import files
 from ssagan_tf.export import serving, tflite
 from ssagan_tf.networks.generator import FIRST_SIZE
 from ssagan_tf.serving import assets

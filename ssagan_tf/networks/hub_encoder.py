@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ssagan_tf import saved_models
+from ssagan_tf.core import third_party_models
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks.primitives import dense
 
@@ -38,8 +38,8 @@ class HubEncoder(keras.Model):
     def __init__(self, handle: str, vocabulary_size: int, sentence_dim: int = 256, trained: bool = False, **kwargs):
         super().__init__(**kwargs)
         folder = _folder(handle)
-        self.loaded = saved_models.load(folder)
-        self._function = saved_models.function_of(self.loaded, folder)
+        self.loaded = third_party_models.load(folder)
+        self._function = third_party_models.function_of(self.loaded, folder)
         size = self._size(folder)
 
         # === Layers ===
@@ -113,11 +113,11 @@ class HubGraph(tf.Module):
 def _folder(handle: str) -> str:
     name = handle.removeprefix(PREFIX)
     if name.startswith("https://"):
-        return str(saved_models.fetched(name, _FLAG))
-    if not saved_models.is_saved_model(name):
+        return str(third_party_models.fetched(name, _FLAG))
+    if not third_party_models.is_saved_model(name):
         raise UserError(
             f"There is no text encoder. Received: {handle}. Put a SavedModel that turns strings into vectors (its "
-            f"{saved_models.SAVED_MODEL} and variables/) into a folder and give that as {_FLAG}."
+            f"{third_party_models.SAVED_MODEL} and variables/) into a folder and give that as {_FLAG}."
         )
     return name
 
@@ -127,5 +127,5 @@ def _trainable(loaded) -> list[tf.Variable]:
     named = getattr(loaded, "trainable_variables", None)
     if named:
         return list(named)
-    signature = saved_models.signature_of(loaded)
+    signature = third_party_models.signature_of(loaded)
     return [] if signature is None else list(signature.trainable_variables)

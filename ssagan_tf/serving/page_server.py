@@ -24,8 +24,8 @@ import typing
 import urllib.parse
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.export import newest_version
 from ssagan_tf.serving.assets import SETTINGS_FILE, VOCABULARY_FILE, page_files
+from ssagan_tf.weights.versions import newest_version
 
 _CONNECTIONS = 64  # at a time; more of them wait
 _FORWARDED = 8  # requests handed on at a time; more of them wait

@@ -8,7 +8,7 @@ import os
 import pathlib
 from collections.abc import Iterable, Sequence
 
-from ssagan_tf import files
+from ssagan_tf.core import files
 from ssagan_tf.errors import UserError
 from ssagan_tf.text.tokenizer import tokenize
 

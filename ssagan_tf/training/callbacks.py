@@ -15,10 +15,10 @@ import numpy as np
 import tensorflow as tf
 
 from ssagan_tf import noise, pictures
+from ssagan_tf.core.progress import Bar
 from ssagan_tf.errors import UserError
-from ssagan_tf.guard import was_skipped
 from ssagan_tf.networks import Generator
-from ssagan_tf.progress import Bar
+from ssagan_tf.step.finite import was_skipped
 from ssagan_tf.training import checkpoint
 from ssagan_tf.training.run import Run
 from ssagan_tf.training.schedules import Counting

@@ -14,9 +14,10 @@ import keras
 import numpy as np
 from absl import logging
 
-from ssagan_tf import files, saving
+from ssagan_tf.core import files
 from ssagan_tf.errors import UserError
 from ssagan_tf.ssagan import SSAGAN
+from ssagan_tf.weights import tensor_files
 
 _STATE = "state.safetensors"
 _NOTE = "checkpoint.json"
@@ -47,10 +48,10 @@ def variables(model: SSAGAN, average: keras.Model | None) -> dict[str, keras.Var
         "augmentation": model.augmentation,
     }
     named = model.sampling_variables() | model.training_variables()
-    named |= saving.random_states("text_encoder", model.text_encoder.variables)
+    named |= tensor_files.random_states("text_encoder", model.text_encoder.variables)
     for name, part in parts.items():
         if part is not None:
-            named |= saving.named_variables(name, part.variables)
+            named |= tensor_files.named_variables(name, part.variables)
     return named
 
 
@@ -71,7 +72,7 @@ def save(
     if target.exists():
         _remove(target)
     with files.folder_written_atomically(target) as aside:
-        saving.write_state(aside / _STATE, named)
+        tensor_files.write_state(aside / _STATE, named)
         about = {**(note or {}), "step": step, "sha256": files.sha256(aside / _STATE)}
         about["note_sha256"] = _note_checksum(about)
         files.write_atomically(aside / _NOTE, json.dumps(about) + "\n")
@@ -160,7 +161,7 @@ def _read(folder: pathlib.Path) -> Checkpoint:
         raise UserError(f"The note's checksum differs. Received: {folder / _NOTE}. Use another checkpoint.")
     if files.sha256(folder / _STATE) != note["sha256"]:
         raise UserError(f"The checksum differs. Received: {folder / _STATE}. Use another checkpoint.")
-    return Checkpoint(folder, int(note["step"]), saving.read_state(folder / _STATE), note)
+    return Checkpoint(folder, int(note["step"]), tensor_files.read_state(folder / _STATE), note)
 
 
 def _note_checksum(note: Mapping[str, typing.Any]) -> str:

@@ -10,8 +10,8 @@ import tensorflow as tf
 from absl import logging
 
 from ssagan_tf import noise
-from ssagan_tf.guard import was_skipped
 from ssagan_tf.networks import Generator
+from ssagan_tf.step.finite import was_skipped
 from ssagan_tf.training.callbacks import Progress, Regular
 from ssagan_tf.training.run import Run
 

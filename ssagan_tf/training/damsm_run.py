@@ -19,8 +19,8 @@ import keras
 import safetensors
 from absl import logging
 
-from ssagan_tf import files, saving
 from ssagan_tf.config import Config
+from ssagan_tf.core import files
 from ssagan_tf.damsm import DAMSM, DAMSM_FILE
 from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import Source
@@ -32,16 +32,11 @@ from ssagan_tf.pictures import save_png
 from ssagan_tf.text.captions import CaptionEncoder
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training.callbacks import Progress, Regular, StopGently
-from ssagan_tf.training.pretraining import (
-    begin_pretraining,
-    epoch_of,
-    fit_damsm,
-    pretraining_options,
-    vocabulary_for,
-)
+from ssagan_tf.training.pretraining import begin_pretraining, epoch_of, fit_damsm, pretraining_options, vocabulary_for
 from ssagan_tf.training.run import Ended, Run
 from ssagan_tf.training.trainer import open_data, resolve_run
 from ssagan_tf.training.workers import devices, own_run
+from ssagan_tf.weights import tensor_files
 
 _README = """# Text and image encoder, pretrained by ssagan_tf
 
@@ -163,7 +158,7 @@ def evaluate(run: Run, damsm: DAMSM, data: Prepared | Source, config: Config, en
         Figures in words.
     """
     path = run.folder / DAMSM_FILE
-    saving.assign_state(damsm.encoder_variables(), saving.read_state(path), str(path))
+    tensor_files.assign_state(damsm.encoder_variables(), tensor_files.read_state(path), str(path))
     judged_by = held_out(data, config.model.image_size, half=1)
     score = _retrieval(damsm, encoder, judged_by, _DRAWS)
     lines = ["There are too few held-out captions to score retrieval."]
@@ -233,7 +228,7 @@ class Validation(Regular):
             self._best = score.mean
             notes["retrieval"] = repr(score.mean)
             logging.info("Iteration %d: R@1 of 1 + %d is %.1f %%.", step, MISMATCHED, 100 * score.mean)
-        saving.write_state(self._run.folder / DAMSM_FILE, self._damsm.encoder_variables(), notes)
+        tensor_files.write_state(self._run.folder / DAMSM_FILE, self._damsm.encoder_variables(), notes)
         if self._held is not None:
             sheet = attention_sheet(self._damsm, self._encoder, self._vocabulary, self._held, _SHEET_ROWS)
             save_png(sheet, self._run.samples / f"attention-{step:08d}.png")

@@ -11,7 +11,7 @@ from ssagan_tf.damsm import DAMSM
 from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import Source
 from ssagan_tf.evaluation.held_out import held_out
-from ssagan_tf.evaluation.memory import Memory, MemoryTest
+from ssagan_tf.evaluation.overfitting import Memory, MemoryTest
 from ssagan_tf.evaluation.retrieval import MISMATCHED, retrieval_precision
 from ssagan_tf.networks import Generator
 from ssagan_tf.ssagan import SSAGAN

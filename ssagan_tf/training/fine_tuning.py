@@ -11,9 +11,9 @@ import numpy as np
 
 from ssagan_tf.config import FINE_TUNING, Config
 from ssagan_tf.errors import UserError
-from ssagan_tf.presets import CONFIG_FILE, folder_of
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text.vocabulary import Vocabulary
+from ssagan_tf.weights.model_folder import CONFIG_FILE, folder_of
 
 # What a model's weights are made for; the rest of a configuration is that of the new training.
 _SIZES = (

@@ -6,16 +6,16 @@ import shutil
 
 from absl import logging
 
-from ssagan_tf import progress as bars
 from ssagan_tf.config import TrainConfig
+from ssagan_tf.core import progress as bars
 from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import Source
 from ssagan_tf.data.synthbirds import SynthBirds
-from ssagan_tf.evaluation.features import open_extractor
+from ssagan_tf.evaluation.extractors import open_extractor
+from ssagan_tf.evaluation.metrics import SPLIT
 from ssagan_tf.evaluation.protocols import protocol
 from ssagan_tf.evaluation.reference import described
 from ssagan_tf.evaluation.report import evaluate
-from ssagan_tf.evaluation.scores import SPLIT
 from ssagan_tf.networks import Generator
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text_to_image import TextToImage

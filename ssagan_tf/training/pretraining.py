@@ -18,7 +18,6 @@ import keras
 from absl import logging
 from PIL import Image
 
-from ssagan_tf import saving
 from ssagan_tf.config import Config
 from ssagan_tf.damsm import DAMSM, DAMSM_FILE
 from ssagan_tf.data.pipeline import training_batches, vocabulary_of
@@ -27,7 +26,6 @@ from ssagan_tf.data.source import DRAWN, Example, Source
 from ssagan_tf.data.synthbirds import SynthBirds
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import ImageEncoder, SentenceEncoder, TextEncoder
-from ssagan_tf.presets import CONFIG_FILE, VOCABULARY_FILE, folder_of
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text import word_vectors
 from ssagan_tf.text.captions import CaptionEncoder, PlainCaptions
@@ -37,6 +35,8 @@ from ssagan_tf.training.callbacks import Checkpoints, Pretraining, StopGently
 from ssagan_tf.training.fitting import fit
 from ssagan_tf.training.run import Run
 from ssagan_tf.training.schedules import Counting, PretrainingRate
+from ssagan_tf.weights import tensor_files
+from ssagan_tf.weights.model_folder import CONFIG_FILE, VOCABULARY_FILE, folder_of
 
 _DRAWN_EPOCH = 250
 _LARGER_WORDS = 10.0
@@ -100,13 +100,13 @@ def take_encoders(model: SSAGAN, folder: str | os.PathLike) -> None:
         UserError: the weights are missing, damaged or do not fit.
     """
     path = pathlib.Path(folder) / DAMSM_FILE
-    wanted = saving.named_variables("text_encoder", model.text_encoder.variables)
+    wanted = tensor_files.named_variables("text_encoder", model.text_encoder.variables)
     if model.image_encoder is not None:
-        wanted |= saving.named_variables("image_encoder", model.image_encoder.variables)
-    state = saving.read_state(path)
+        wanted |= tensor_files.named_variables("image_encoder", model.image_encoder.variables)
+    state = tensor_files.read_state(path)
     if model.image_encoder is None:
         state = {name: value for name, value in state.items() if not name.startswith("image_encoder/")}
-    saving.assign_state(wanted, state, str(path))
+    tensor_files.assign_state(wanted, state, str(path))
 
 
 def provide_encoders(run: Run, model: SSAGAN, data: Prepared | Source, config: Config, stop: StopGently) -> None:
@@ -160,7 +160,7 @@ def begin_pretraining(run: Run, damsm: DAMSM, config: Config) -> int:
             embedding = damsm.text_encoder.embedding.embeddings
             embedding.assign(_LARGER_WORDS * embedding)
         return 0
-    saving.assign_state(damsm.state_variables(), found.state, str(found.folder))
+    tensor_files.assign_state(damsm.state_variables(), found.state, str(found.folder))
     logging.info("Going on after iteration %d of the pretraining.", found.step)
     return found.step
 

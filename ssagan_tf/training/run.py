@@ -17,13 +17,14 @@ import shlex
 import signal
 from collections.abc import Mapping
 
-from ssagan_tf import files, saving
 from ssagan_tf.config import Config
+from ssagan_tf.core import files
 from ssagan_tf.errors import UserError
-from ssagan_tf.presets import CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE, folder_of
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training import checkpoint
+from ssagan_tf.weights import tensor_files
+from ssagan_tf.weights.model_folder import CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE, folder_of
 
 _README = """# A training run of ssagan_tf
 
@@ -144,5 +145,5 @@ def load_model(path: str | os.PathLike, best: bool | str = False, sampling_only:
     wanted = model.sampling_variables() | model.training_variables()
     averaged = {name.replace("average/", "generator/"): name for name in found.state if name.startswith("average/")}
     state = {name: found.state[averaged.get(name, name)] for name in wanted if averaged.get(name, name) in found.state}
-    saving.assign_state(wanted, state, str(found.folder))
+    tensor_files.assign_state(wanted, state, str(found.folder))
     return model

@@ -1,4 +1,4 @@
-"""Steps that were skipped because something was not finite (`ssagan_tf.guard`): counted, told, and at last an end."""
+"""Steps that were skipped because something was not finite (`step.finite`): counted, told, and at last an end."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 import safetensors.numpy
 from absl import logging
 
-from ssagan_tf import files, saving
+from ssagan_tf.core import files
 from ssagan_tf.data.source import some
 from ssagan_tf.errors import UserError
 from ssagan_tf.training.run import Run
+from ssagan_tf.weights import tensor_files
 
 MOST_IN_A_ROW = 10
 
@@ -77,7 +78,7 @@ class SkippedSteps:
                 files.write_atomically(aside / "about.json", json.dumps(about, indent=2) + "\n")
                 numbers = {name: value for name, value in batches[step].items() if name != "key"}
                 files.write_atomically(aside / "batch.safetensors", safetensors.numpy.save(numbers))
-                saving.write_state(aside / "state.safetensors", self._variables)
+                tensor_files.write_state(aside / "state.safetensors", self._variables)
         last = ", ".join(f"{name} {value:.4g}" for name, value in self._last_finite.items()) or "none"
         raise UserError(
             f"Training has diverged: {MOST_IN_A_ROW} steps in a row were not finite and were skipped. Received: "

@@ -12,18 +12,17 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from ssagan_tf import hardware, saving
-from ssagan_tf.augmentation import Augmentation
 from ssagan_tf.config import Config, preset
+from ssagan_tf.core import hardware
 from ssagan_tf.data import open_source
 from ssagan_tf.data.pipeline import first_captions, training_batches
 from ssagan_tf.data.records import FINISHED, Prepared, is_prepared, open_prepared, prepare
 from ssagan_tf.data.source import DRAWN, Source
 from ssagan_tf.data.synthbirds import FIXED_CAPTIONS
 from ssagan_tf.errors import UserError
-from ssagan_tf.optimizers import adam
-from ssagan_tf.presets import WEIGHTS_FILE
 from ssagan_tf.ssagan import SSAGAN
+from ssagan_tf.step.augmentation import Augmentation
+from ssagan_tf.step.optimizers import adam
 from ssagan_tf.text import word_vectors
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training import checkpoint
@@ -38,6 +37,8 @@ from ssagan_tf.training.pretraining import provide_encoders, vocabulary_for
 from ssagan_tf.training.run import Ended, Run, load_model
 from ssagan_tf.training.skipped import SkippedSteps
 from ssagan_tf.training.workers import DATA, devices, own_run
+from ssagan_tf.weights import tensor_files
+from ssagan_tf.weights.model_folder import WEIGHTS_FILE
 
 _SHEET_ROWS, _SHEET_CANDIDATES = 8, 100
 
@@ -299,5 +300,5 @@ def _restore(
             average.set_weights(model.generator.get_weights())
         return 0, 0
     check_origin(found, about, run)
-    saving.assign_state(variables, found.state, str(found.folder))
+    tensor_files.assign_state(variables, found.state, str(found.folder))
     return found.step, int(found.note.get("pictures", found.step * about["config"]["train"]["batch_size"]))

@@ -14,7 +14,7 @@ import time
 from absl import flags
 from browser import Page
 
-from ssagan_tf import cli, files
+from ssagan_tf.core import cli, files
 from ssagan_tf.on_device import Sampler
 
 _ALONE = flags.DEFINE_string("alone", "http://127.0.0.1:8000/", "Of the page that draws by itself.")

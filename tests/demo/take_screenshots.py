@@ -12,7 +12,7 @@ from absl import flags
 from browser import Page
 from PIL import Image
 
-from ssagan_tf import cli, files
+from ssagan_tf.core import cli, files
 
 _URL = flags.DEFINE_string("url", "http://127.0.0.1:8080/", "Of the page.")
 _OUT = flags.DEFINE_string("out", "docs/images", "Folder to write to.")

@@ -8,7 +8,7 @@ import processes
 import pytest
 
 from ssagan_tf.config import preset
-from ssagan_tf.files import BUNDLED_MODEL
+from ssagan_tf.core.files import BUNDLED_MODEL
 
 SCRIPT = processes.ROOT / "scripts/demo.py"
 

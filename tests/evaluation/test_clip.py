@@ -10,9 +10,9 @@ import pytest
 from ssagan_tf.data.synthbirds import SynthBirds, captions
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.clip import open_clip
+from ssagan_tf.evaluation.metrics import Evaluation
 from ssagan_tf.evaluation.protocols import protocol
 from ssagan_tf.evaluation.report import evaluate
-from ssagan_tf.evaluation.scores import Evaluation
 
 BIRDS = SynthBirds(64, count={"test": 40})
 COUNT = 60  # more than a batch

@@ -5,16 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from ssagan_tf import saving
 from ssagan_tf.config import preset
+from ssagan_tf.core.files import BUNDLED_MODEL
 from ssagan_tf.damsm import DAMSM
 from ssagan_tf.data.synthbirds import SynthBirds
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation import report
+from ssagan_tf.evaluation.metrics import METRICS, Evaluation
 from ssagan_tf.evaluation.protocols import PROTOCOLS, protocol
 from ssagan_tf.evaluation.report import compare, evaluate, read_report, table
-from ssagan_tf.evaluation.scores import METRICS, Evaluation
-from ssagan_tf.files import BUNDLED_MODEL
+from ssagan_tf.weights import tensor_files
 
 COUNT = 160  # more than there are features
 FEATURE_METRICS = ["fid", "kid", "is", "precision_recall", "semantics"]
@@ -65,7 +65,7 @@ def test_a_report_has_every_score_with_all_that_it_depends_on(written):
 def test_a_second_evaluation_draws_nothing_and_says_the_same(written, model, birds, monkeypatch):
     found, out = written
     monkeypatch.setattr(model, "generate_from_embeddings", None)
-    monkeypatch.setattr("ssagan_tf.evaluation.embedding.embed", None)
+    monkeypatch.setattr("ssagan_tf.evaluation.feature_cache.embed", None)
     again = evaluate(model, birds, FEATURE_METRICS, "synthbirds", COUNT, out, about={"ema_pictures": 500})
     assert again == found
 
@@ -98,7 +98,7 @@ def _write_damsm(model, folder):
     damsm = DAMSM.from_model_config(config.model, model.vocabulary)
     config.save(folder / "damsm/config.json")
     model.vocabulary.save(folder / "damsm/vocabulary.txt")
-    saving.write_state(folder / "damsm/damsm.safetensors", damsm.encoder_variables())
+    tensor_files.write_state(folder / "damsm/damsm.safetensors", damsm.encoder_variables())
 
 
 def test_r_precision_of_encoders_that_know_nothing_is_chance(model, birds, tmp_path):

@@ -23,8 +23,8 @@ import safetensors.numpy
 from PIL import Image
 from serving_targets import answers, requests, take_answer, take_request
 
-from ssagan_tf import pth
 from ssagan_tf.config import Config
+from ssagan_tf.convert import pth
 from ssagan_tf.data import cub, records, restricted_pickle, source
 from ssagan_tf.data.coco import Coco
 from ssagan_tf.data.cub import Cub
@@ -258,9 +258,9 @@ def _take_checkpoint(data: bytes) -> None:
 
 
 def _take_state(data: bytes) -> None:
-    from ssagan_tf import saving
+    from ssagan_tf.weights import tensor_files
 
-    saving.read_state(_file("state.safetensors", data))
+    tensor_files.read_state(_file("state.safetensors", data))
 
 
 def _take_cub(data: bytes) -> None:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from ssagan_tf import sampling
-from ssagan_tf.files import BUNDLED_MODEL
+from ssagan_tf.core.files import BUNDLED_MODEL
 from ssagan_tf.training.run import load_model
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from ssagan_tf import SSAGAN, convert, losses
 from ssagan_tf.networks import Discriminator, Generator, ImageEncoder, TextEncoder
-from ssagan_tf.optimizers import adam
+from ssagan_tf.step.optimizers import adam
 
 FOLDER = pathlib.Path(__file__).parents[3] / "shared" / "reference"
 DTYPES = ("float64", "float32")

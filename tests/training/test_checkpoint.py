@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from ssagan_tf import UserError, saving
+from ssagan_tf import UserError
 from ssagan_tf.training import checkpoint
+from ssagan_tf.weights import tensor_files
 
 
 def variables(value: float) -> dict:
@@ -40,7 +41,7 @@ def test_what_was_saved_is_found_as_it_was(tmp_path):
         assert found.state[name].shape == tuple(variable.shape) and found.state[name].dtype == variable.dtype
         np.testing.assert_array_equal(found.state[name], variable.numpy())
     other = variables(0.0)
-    saving.assign_state(other, found.state, "here")
+    tensor_files.assign_state(other, found.state, "here")
     np.testing.assert_array_equal(other["net/kernel"].numpy(), np.full((2, 3), 2.5))
 
 

@@ -7,12 +7,13 @@ import signal
 import numpy as np
 import pytest
 
-from ssagan_tf import UserError, saving
+from ssagan_tf import UserError
 from ssagan_tf.config import preset
 from ssagan_tf.damsm import load_damsm
 from ssagan_tf.evaluation.retrieval import Precision
 from ssagan_tf.training import checkpoint, damsm_run
 from ssagan_tf.training.run import Run
+from ssagan_tf.weights import tensor_files
 
 # === Which run ===
 
@@ -92,7 +93,7 @@ def validated(tmp_path, monkeypatch):
                 damsm.value = progress.step / 2
                 validation.on_train_batch_end(0)
         validation.on_train_end()
-        return saving.read_state(run.folder / "damsm.safetensors")["text_encoder/weight"]
+        return tensor_files.read_state(run.folder / "damsm.safetensors")["text_encoder/weight"]
 
     return run, validate
 

@@ -11,7 +11,7 @@ from PIL import Image
 from ssagan_tf import SSAGAN, UserError, Vocabulary
 from ssagan_tf.config import preset
 from ssagan_tf.data.folder import Folder
-from ssagan_tf.evaluation.memory import Memory
+from ssagan_tf.evaluation.overfitting import Memory
 from ssagan_tf.training import checkpoint, early_choice
 from ssagan_tf.training.early_choice import MEMORISED, PATIENCE, EarlyChoice
 from ssagan_tf.training.run import Run, load_model

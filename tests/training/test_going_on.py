@@ -10,8 +10,9 @@ import safetensors.numpy
 import tensorflow as tf
 from states import assert_same, state
 
-from ssagan_tf import UserError, files
+from ssagan_tf import UserError
 from ssagan_tf.config import Config
+from ssagan_tf.core import files
 from ssagan_tf.training import checkpoint, trainer
 from ssagan_tf.training.run import Run, load_model
 

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from ssagan_tf import UserError
 from ssagan_tf.data.synthbirds import SynthBirds
-from ssagan_tf.evaluation import scores
-from ssagan_tf.evaluation.features import Extractor
+from ssagan_tf.evaluation import metrics
+from ssagan_tf.evaluation.extractors import Extractor
 from ssagan_tf.training import checkpoint, metric_callback, trainer
 from ssagan_tf.training.metric_callback import Scoring
 from ssagan_tf.training.run import Run, load_model
@@ -125,7 +125,7 @@ def patched(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(trainer, "open_data", lambda config, run: SOURCE)
         patch.setattr(metric_callback, "metrics_for", lambda data: (["fid"], "synthbirds"))
-        for module in (scores, metric_callback):
+        for module in (metrics, metric_callback):
             patch.setattr(module, "open_extractor", lambda name: cheap)
         yield
 

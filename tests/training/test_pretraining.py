@@ -7,11 +7,12 @@ import keras
 import numpy as np
 import pytest
 
-from ssagan_tf import SSAGAN, UserError, Vocabulary, saving
+from ssagan_tf import SSAGAN, UserError, Vocabulary
 from ssagan_tf.damsm import DAMSM, load_damsm
 from ssagan_tf.data import open_source
 from ssagan_tf.training import checkpoint, pretraining, trainer
 from ssagan_tf.training.run import Run
+from ssagan_tf.weights import tensor_files
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +35,9 @@ def write(folder, config, vocabulary):
     folder.mkdir()
     config.save(folder / "config.json")
     vocabulary.save(folder / "vocabulary.txt")
-    named = saving.named_variables("text_encoder", damsm.text_encoder.variables)
-    named |= saving.named_variables("image_encoder", damsm.image_encoder.variables)
-    saving.write_state(folder / "damsm.safetensors", named)
+    named = tensor_files.named_variables("text_encoder", damsm.text_encoder.variables)
+    named |= tensor_files.named_variables("image_encoder", damsm.image_encoder.variables)
+    tensor_files.write_state(folder / "damsm.safetensors", named)
     return damsm
 
 

@@ -10,11 +10,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssagan_tf import SSAGAN, saving
-from ssagan_tf.optimizers import adam
+from ssagan_tf import SSAGAN
+from ssagan_tf.step.optimizers import adam
 from ssagan_tf.training import checkpoint
 from ssagan_tf.training.callbacks import AverageGenerator
 from ssagan_tf.training.run import Run, load_model
+from ssagan_tf.weights import tensor_files
 
 FIXTURES = pathlib.Path(__file__).resolve().parents[1] / "fixtures"
 VERSIONS = sorted(path.name for path in FIXTURES.glob("version-*.tar.xz"))
@@ -52,7 +53,7 @@ def test_a_training_of_an_earlier_version_goes_on_with_all_that_it_had(folder):
     model.compile(*(adam(1.0) for _ in range(3)))
     average = AverageGenerator(model, config.train.ema_pictures, config.train.batch_size).average
     named = checkpoint.variables(model, average)
-    saving.assign_state(named, found.state, "the checkpoint")
+    tensor_files.assign_state(named, found.state, "the checkpoint")
     assert int(model.generator_optimizer.iterations) == found.step == 3
     assert int(model.discriminator_optimizer.iterations) == 6
     # The rates are those of the run, not those that the optimizers were made with.

@@ -9,15 +9,7 @@ import functools
 from collections.abc import Sequence
 
 from ssagan_tf.data.source import Example, check_split
-from ssagan_tf.data.synthbirds.attributes import (
-    ATTRIBUTES,
-    COLOURS,
-    PLUMAGE,
-    Bird,
-    Dice,
-    held_out,
-    random_bird,
-)
+from ssagan_tf.data.synthbirds.attributes import ATTRIBUTES, COLOURS, PLUMAGE, Bird, Dice, held_out, random_bird
 from ssagan_tf.data.synthbirds.canvas import check_size
 from ssagan_tf.data.synthbirds.captions import FIXED_CAPTIONS, Caption, captions, captions_with_attributes
 from ssagan_tf.data.synthbirds.drawing import draw, part_masks

@@ -1,0 +1,1 @@
+"""What every room needs: files, progress bars, the command line, the machine."""

@@ -1,0 +1,181 @@
+"""What every script shares: flags read, help shown, errors said in one line, TensorFlow started quietly.
+
+from ssagan_tf.core import cli
+
+def main(argv: list[str]) -> None:
+    ...
+
+if __name__ == "__main__":
+    cli.run(main)
+"""
+
+import contextlib
+import importlib
+import inspect
+import logging as stdlib_logging
+import os
+import pathlib
+import re
+import signal
+import sys
+import tempfile
+import textwrap
+import types
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+from absl import app, flags, logging
+
+from ssagan_tf.core import calling
+from ssagan_tf.errors import UserError
+
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Check the flags, and do nothing.")
+_HELP = {"--help", "-help", "-h", "-?"}
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_WIDTH = 100
+_PACKAGE = pathlib.Path(__file__).parents[1]
+_COLUMN = 24  # where the help of a flag begins
+_MISSING = re.compile(r"flag --(\w+)=None: Flag --\1 must have a value other than None\.")
+_ABSL_ADDS = re.compile(r"^<[^>]*>: |;\s+repeat this option to specify a list of values$")
+_KINDS = {"string": "TEXT", "int": "INTEGER", "float": "NUMBER", "multi string": "TEXT"}
+
+
+def run(main: Callable[[list[str]], int | None]) -> NoReturn:
+    """Runs a script's `main` with the flags of the command line, and exits.
+
+    The exit status is what `main` returns, 0 for None; 1 after a `UserError`, 2 after wrong flags (`app.UsageError`
+    included), 130 after Ctrl-C and 143 after SIGTERM, each told in one line on stderr. `--help` shows the script's
+    docstring and flags, `--dry_run` checks the flags and does nothing.
+
+    Args:
+        main: takes what is left of the command line, which is the script's name alone: other words are refused.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read by TensorFlow when it is imported
+    logging.get_absl_handler().setFormatter(_Plain())
+    logging.get_absl_handler().addFilter(_worth_telling)
+    script = sys.modules[main.__module__]
+    app.run(lambda argv: _guarded(main, argv), flags_parser=lambda argv: _parse(argv, script))
+
+
+def console() -> NoReturn:
+    """Runs the script that a console command is named after: `ssagan-train` is scripts/train.py.
+
+    In an installed package the scripts are `ssagan_tf.commands`.
+    """
+    run(importlib.import_module(f"ssagan_tf.commands.{calling.script()}").main)
+
+
+class _Plain(stdlib_logging.Formatter):
+    """What is logged, without time and place: "warning: ..."."""
+
+    def format(self, record: stdlib_logging.LogRecord) -> str:
+        level = "" if record.levelno == stdlib_logging.INFO else f"{record.levelname.lower()}: "
+        return level + super().format(record)
+
+
+def _worth_telling(record: stdlib_logging.LogRecord) -> bool:
+    """Whether it is ours, or a warning: TensorFlow and the quantizer log all that they do in the same place."""
+    return record.levelno > stdlib_logging.INFO or _PACKAGE in pathlib.Path(record.pathname).parents
+
+
+def say(message: str) -> None:
+    """Tells the user on stdout, at once even where stdout is a file."""
+    print(calling.as_called(message), flush=True)
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow and finds its devices without what its libraries say about missing drivers meanwhile.
+
+    All is shown where that fails, or where TF_CPP_MIN_LOG_LEVEL was set to 0.
+    """
+    with contextlib.nullcontext() if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0" else _stderr_held_back():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+        if "TF_CONFIG" not in os.environ:  # several machines find each other before the first computation
+            tf.transpose([[True]])  # oneDNN's first one of its kind, of which it says as of an error that Eigen does it
+
+
+@contextlib.contextmanager
+def _stderr_held_back() -> Iterator[None]:
+    """Holds back what C++ writes to stderr, too; shows it if the block fails."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except Exception:  # not what Ctrl-C and SIGTERM raise: nothing went wrong then
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> int | None:
+    if _DRY_RUN.value:
+        return None
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        return main(argv)
+    except app.UsageError as error:
+        _fail(error, 2)
+    except UserError as error:
+        _fail(error, 1)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(_INTERRUPTED)
+
+
+def _terminated(number: int, frame: types.FrameType | None) -> NoReturn:
+    """Ends the script as an error does: what it was writing goes away."""
+    print("Terminated.", file=sys.stderr)
+    sys.exit(128 + number)
+
+
+def _fail(error: object, status: int) -> NoReturn:
+    print("error:", calling.as_called(" ".join(str(error).split("\n"))), file=sys.stderr)
+    sys.exit(status)
+
+
+def _parse(argv: list[str], script: types.ModuleType) -> list[str]:
+    """Reads the flags; shows help or refuses what is wrong, before anything slow is imported."""
+    hint = f"See {calling.command()} --help."
+    if _HELP.intersection(argv):
+        say(_help(script))
+        sys.exit(0)
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        missing = [f"--{name}" for name in _MISSING.findall(str(error))]
+        _fail(f"Missing: {' and '.join(missing)}. {hint}" if missing else f"{_full_stop(error)} {hint}", 2)
+    if rest[1:]:
+        _fail(f"Flags are written as --NAME=VALUE. Received: {rest[1]}. {hint}", 2)
+    return rest
+
+
+def _full_stop(error: flags.Error) -> str:
+    text = str(error).removeprefix("flag ").replace(" ?", "?")
+    return text if text.endswith(("?", ".")) else f"{text}."
+
+
+def _help(script: types.ModuleType) -> str:
+    shown = [*flags.FLAGS.get_key_flags_for_module(script), flags.FLAGS["dry_run"]]
+    doc = inspect.getdoc(script) or ""
+    return "\n".join([doc.strip(), "", "Flags:", *map(_flag_help, shown)])
+
+
+def _flag_help(flag: flags.Flag) -> str:
+    values = getattr(flag.parser, "enum_values", None)
+    kind = "|".join(values) if values else _KINDS.get(flag.flag_type(), "VALUE")
+    name = f"  --{flag.name}" if flag.boolean else f"  --{flag.name}={kind}"
+    text = _ABSL_ADDS.sub("", flag.help or "")
+    if flag.default not in (None, []) and flag.default is not False and "[default:" not in text:
+        text += f" [default: {flag.default}]"
+    indent = " " * _COLUMN
+    wrapped = textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=indent)
+    if len(name) > _COLUMN - 2:
+        return f"{name}\n{wrapped}"
+    return name + wrapped[len(name) :]

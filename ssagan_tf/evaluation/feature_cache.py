@@ -1,0 +1,111 @@
+"""Features of many pictures, in files: made once, then read block by block, so that their number costs no memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+import shutil
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from ssagan_tf.core import files
+from ssagan_tf.core.progress import Bar
+from ssagan_tf.errors import UserError
+from ssagan_tf.evaluation.extractors import Extractor, embed
+
+_ABOUT, _FEATURES, _LOGITS = "about.json", "features.npy", "logits.npy"
+
+
+class Embedded(NamedTuple):
+    """Features of a set of pictures.
+
+    Attributes:
+        features: float32 (N, D), memory-mapped.
+        logits: float32 (N, classes), memory-mapped, or None.
+        pictures_sha256: of the pixels, in their order.
+    """
+
+    features: np.ndarray
+    logits: np.ndarray | None
+    pictures_sha256: str
+
+
+def embedded(
+    folder: pathlib.Path,
+    key: dict,
+    extractor: Extractor,
+    resize: str,
+    pictures: Iterable[np.ndarray],
+    count: int,
+    unit: str,
+) -> Embedded:
+    """Features of `count` pictures, from `folder` if they were kept there, else made and kept.
+
+    Args:
+        folder: where features are kept, each set in a folder named after what it was made from.
+        key: what the pictures follow from; extractor and filter are added to it.
+        extractor: see `features.open_extractor`.
+        resize: one of `resizing.FILTERS`.
+        pictures: uint8 arrays (n, S, S, 3).
+        count: how many there are.
+        unit: what the progress bar calls one.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    whole_key = {**key, "extractor": extractor.sha256, "resize": resize}
+    path = folder / hashlib.sha256(json.dumps(whole_key, sort_keys=True).encode()).hexdigest()[:16]
+    if not _whole(path):
+        shutil.rmtree(path, ignore_errors=True)
+        with files.folder_written_atomically(path) as aside:
+            pixels = hashlib.sha256()
+            _write(aside, embed(extractor, resize, _hashing(pictures, pixels)), count, unit)
+            about = {**whole_key, "count": count, "pictures": pixels.hexdigest(), "files": _hashes(aside)}
+            files.write_atomically(aside / _ABOUT, json.dumps(about, indent=2) + "\n")
+    features = np.load(path / _FEATURES, mmap_mode="r")
+    logits = np.load(path / _LOGITS, mmap_mode="r") if (path / _LOGITS).exists() else None
+    return Embedded(features, logits, json.loads((path / _ABOUT).read_text(encoding="utf-8"))["pictures"])
+
+
+def _whole(path: pathlib.Path) -> bool:
+    """Whether a folder holds just what was once written to it."""
+    try:
+        return json.loads((path / _ABOUT).read_text(encoding="utf-8"))["files"] == _hashes(path)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _hashes(path: pathlib.Path) -> dict[str, str]:
+    return {file.name: files.sha256(file) for file in (path / _FEATURES, path / _LOGITS) if file.exists()}
+
+
+def _hashing(pictures: Iterable[np.ndarray], digest) -> Iterable[np.ndarray]:
+    for part in pictures:
+        digest.update(np.ascontiguousarray(part).tobytes())
+        yield part
+
+
+def _write(
+    folder: pathlib.Path, batches: Iterable[tuple[np.ndarray, np.ndarray | None]], count: int, unit: str
+) -> None:
+    arrays: dict[str, np.memmap] = {}
+    done = 0
+    with Bar(count, unit) as bar:
+        for batch in batches:
+            for name, values in zip((_FEATURES, _LOGITS), batch, strict=True):
+                if values is None:
+                    continue
+                if name not in arrays:
+                    shape = (count, values.shape[1])
+                    arrays[name] = np.lib.format.open_memmap(folder / name, "w+", np.float32, shape)
+                arrays[name][done : done + len(values)] = values
+            done += len(batch[0])
+            for _ in batch[0]:
+                bar.step()
+    if done != count:
+        raise UserError(f"Pictures are missing. Received: {done:,} of {count:,}. Remove the folder and start anew.")
+    for array in arrays.values():
+        array.flush()

@@ -1,0 +1,1 @@
+"""Measurements: ablations and benchmarks."""

@@ -1,0 +1,1 @@
+"""Weights in files, and trained models as folders."""

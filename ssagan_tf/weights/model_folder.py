@@ -1,0 +1,224 @@
+"""Trained models as folders, and the names and addresses by which they are found.
+
+config.json           sizes of the networks, settings of the training
+vocabulary.txt        the words that the model knows
+model.safetensors     weights of generator and text encoder
+training.safetensors  those of what only training needs; may be missing
+README.md             what the model is and where it comes from
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import pathlib
+import typing
+
+import keras
+
+from ssagan_tf.config import Config, ModelConfig
+from ssagan_tf.core import files
+from ssagan_tf.errors import UserError
+from ssagan_tf.networks import CompactImageEncoder, HubEncoder, ImageEncoder, TextEncoder
+from ssagan_tf.text.vocabulary import Vocabulary
+from ssagan_tf.text_to_image import TextToImage
+from ssagan_tf.weights import tensor_files
+
+CONFIG_FILE = "config.json"
+VOCABULARY_FILE = "vocabulary.txt"
+WEIGHTS_FILE = "model.safetensors"
+TRAINING_FILE = "training.safetensors"
+
+PRESETS: dict[str, dict[str, typing.Any]] = {
+    "synthbirds_64": {
+        "metadata": {
+            "description": "Birds that the package itself draws, 64 x 64 pixels; trained jointly with its encoders.",
+            "params": 837_053,
+        },
+        "folder": files.BUNDLED_MODEL,
+    }
+}
+_PARTS = ("generator", "discriminator", "text_encoder", "image_encoder", "augmentation")
+_OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer", "encoder_optimizer")
+# Scheme of a handle -> package that fetches it, and its function.
+_FETCHERS = {"hf": ("huggingface_hub", "snapshot_download"), "kaggle": ("kagglehub", "model_download")}
+_IMAGE_ENCODERS = {CompactImageEncoder: "compact", ImageEncoder: "inception", type(None): None}
+# What of a text encoder is in a configuration, and by which name.
+_TEXT_ENCODERS = {
+    TextEncoder: {"embedding_dim": "embedding_dim", "dropout": "dropout"},
+    HubEncoder: {"handle": "text_encoder", "trained": "train_text_source"},
+}
+_CARD = """# {name}
+
+Text to image with SSA-GAN (Liao et al., CVPR 2022), {size} x {size} pixels, {words:,} words; saved by ssagan_tf.
+
+    from ssagan_tf import SSAGAN
+    pictures = SSAGAN.from_preset("{name}").generate("...", seed=0, count=4)
+"""
+
+
+def folder_of(preset: str | os.PathLike) -> pathlib.Path:
+    """The folder that a name in `PRESETS`, a handle ("hf://OWNER/NAME", "kaggle://...") or a path means.
+
+    A handle is downloaded, once, by the package of the service, which must be installed.
+
+    Raises:
+        UserError: a name that nothing has, or a handle that cannot be downloaded.
+    """
+    scheme, colon, handle = str(preset).partition("://")
+    if not colon:
+        known = PRESETS.get(str(preset))
+        place = known["folder"] if known else pathlib.Path(preset)
+        if str(preset) == place.name and not place.exists():
+            raise UserError(
+                f"No such model. Received: {str(preset)!r}. Give a model folder, one of {', '.join(PRESETS)}, or a "
+                "handle: hf://OWNER/NAME."
+            )
+        return place
+    if scheme not in _FETCHERS:
+        raise UserError(
+            f"No such handle. Received: {preset}. Use hf://OWNER/NAME or kaggle://OWNER/NAME/keras/VARIATION."
+        )
+    package, fetch = _FETCHERS[scheme]
+    try:
+        return pathlib.Path(getattr(importlib.import_module(package), fetch)(handle))
+    except ImportError as error:
+        raise UserError(f"A package is missing. Received: {preset}. Run: pip install {package}") from error
+    except Exception as error:  # each service has errors of its own
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"The model could not be downloaded. Received: {preset}: {reason}. Check the handle."
+        ) from error
+
+
+class PresetModel(TextToImage):
+    """A model that is saved as a folder, or as a `.keras` file, and read again; the vocabulary travels with it."""
+
+    presets: typing.ClassVar = PRESETS
+    settings = Config()  # those that the model was read with
+
+    @classmethod
+    def from_model_config(cls, config: ModelConfig, vocabulary: Vocabulary, sampling_only: bool = False):
+        raise NotImplementedError
+
+    @classmethod
+    def from_preset(cls, folder: str | os.PathLike) -> typing.Self:
+        """Reads a trained model.
+
+        Args:
+            folder: a name in `presets`, a model folder, or a handle, see `folder_of`.
+
+        Raises:
+            UserError: something is missing, damaged or does not fit.
+        """
+        place = folder_of(folder)
+        config = Config.load(place / CONFIG_FILE)
+        vocabulary = Vocabulary.load(place / VOCABULARY_FILE)
+        sampling_only = not (place / TRAINING_FILE).is_file()
+        model = cls.from_model_config(config.model, vocabulary, sampling_only)
+        model.settings = config
+        model.take_weights(place)
+        return model
+
+    def save_to_preset(self, folder: str | os.PathLike, config: Config | None = None, card: str | None = None) -> None:
+        """Writes a model folder, all that sampling needs: weights, vocabulary, configuration and a card.
+
+        Args:
+            folder: must not exist yet.
+            config: the run's, for whoever goes on from here; default: the networks' sizes, and the settings that the
+                model was read with, if it was.
+            card: Markdown: what the model is and where it comes from; default: its sizes alone.
+
+        Raises:
+            UserError: the folder exists, the disk is full or read-only, or the model has no vocabulary.
+        """
+        if self.vocabulary is None:
+            raise UserError("The model has no vocabulary. Received: vocabulary=None. Build it with one to save it.")
+        config = config or dataclasses.replace(self.settings, model=self.model_config())
+        name, size = pathlib.Path(folder).name, self.generator.image_size
+        with files.folder_written_atomically(folder) as aside:
+            config.save(aside / CONFIG_FILE)
+            self.vocabulary.save(aside / VOCABULARY_FILE)
+            tensor_files.write_state(aside / WEIGHTS_FILE, self.sampling_variables())
+            if self.discriminator is not None:
+                tensor_files.write_state(aside / TRAINING_FILE, self.training_variables())
+            card = card if card is not None else _CARD.format(name=name, size=size, words=len(self.vocabulary) - 1)
+            files.write_atomically(aside / "README.md", card)
+
+    def model_config(self) -> ModelConfig:
+        """The configuration that `from_model_config` would build this model from.
+
+        Raises:
+            UserError: encoders of other kinds than a configuration can name.
+        """
+        parts = {"initial_gate": self.settings.model.initial_gate, **self.get_options(), **self.generator.get_config()}
+        kind = type(self.image_encoder)
+        known = isinstance(self.text_encoder, tuple(_TEXT_ENCODERS)) and kind in _IMAGE_ENCODERS
+        for part, name in _TEXT_ENCODERS.get(type(self.text_encoder), {}).items():
+            parts[name] = getattr(self.text_encoder, part)
+        if not known:
+            raise UserError(
+                "No configuration names such encoders. "
+                f"Received: {type(self.text_encoder).__name__}, {kind.__name__}. Save with model.save('NAME.keras')."
+            )
+        names = {field.name for field in dataclasses.fields(ModelConfig)}
+        given = {name: value for name, value in parts.items() if name in names}
+        return ModelConfig(image_encoder=_IMAGE_ENCODERS[kind], **given)
+
+    def take_weights(self, folder: str | os.PathLike) -> None:
+        """Takes the weights of a model folder of the same sizes; those of training only if this model can train.
+
+        Raises:
+            UserError: something is missing, damaged or does not fit.
+        """
+        parts = {WEIGHTS_FILE: self.sampling_variables()}
+        if self.discriminator is not None:
+            parts[TRAINING_FILE] = self.training_variables()
+        for name, variables in parts.items():
+            path = pathlib.Path(folder) / name
+            tensor_files.assign_state(variables, tensor_files.read_state(path), str(path))
+
+    def sampling_variables(self) -> dict[str, keras.Variable]:
+        """Everything that sampling needs, by name."""
+        return {
+            **tensor_files.named_variables("generator", self.generator.variables),
+            **tensor_files.named_variables("text_encoder", self.text_encoder.variables),
+        }
+
+    def training_variables(self) -> dict[str, keras.Variable]:
+        """The networks that only training needs, by name."""
+        parts = {"discriminator": self.discriminator, "image_encoder": self.image_encoder}
+        named: dict[str, keras.Variable] = {}
+        for name, part in parts.items():
+            if part is not None:
+                named |= tensor_files.named_variables(name, part.variables)
+        return named
+
+    # === One `.keras` file ===
+
+    def get_options(self) -> dict:
+        """The constructor's arguments that are neither layers nor vocabulary."""
+        raise NotImplementedError
+
+    def get_config(self):
+        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _PARTS}
+        words = None if self.vocabulary is None else list(self.vocabulary.words)
+        return {"name": self.name, **parts, "vocabulary": words, **self.get_options()}
+
+    @classmethod
+    def from_config(cls, config):
+        parts = {
+            name: keras.saving.deserialize_keras_object(value) if isinstance(value, dict) else value
+            for name, value in config.items()
+        }
+        words = parts.pop("vocabulary")
+        return cls(**parts, vocabulary=None if words is None else Vocabulary(words))
+
+    def get_compile_config(self):
+        if not self.compiled:
+            return None
+        return {name: getattr(self, name) for name in _OPTIMIZERS}
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))

@@ -1,0 +1,166 @@
+import hashlib
+import os
+import pathlib
+import signal
+
+import processes
+import pytest
+
+from ssagan_tf.core import files
+from ssagan_tf.errors import UserError
+
+
+@pytest.fixture
+def read_only(tmp_path, mounted):
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o555)
+    if not os.access(folder, os.W_OK):
+        yield folder
+    else:  # permissions do not bind the superuser
+        with mounted(tmp_path / "read_only", "ro") as place:
+            yield place
+
+
+def entries(folder: pathlib.Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_a_file_holds_what_was_written_and_nothing_stays_beside_it(tmp_path):
+    files.write_atomically(tmp_path / "new" / "a.txt", "grün\n")
+    files.write_atomically(str(tmp_path / "new" / "b"), b"\x00\r\n")
+    assert (tmp_path / "new" / "a.txt").read_bytes() == b"gr\xc3\xbcn\n"
+    assert (tmp_path / "new" / "b").read_bytes() == b"\x00\r\n"
+    assert entries(tmp_path) == ["new", "new/a.txt", "new/b"]
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    path = tmp_path / "a.txt"
+    files.write_atomically(path, "long " * 1000)
+    with open(path) as reader:
+        files.write_atomically(path, "short")
+        assert reader.read() == "long " * 1000
+    assert path.read_text() == "short"
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, OSError, MemoryError])
+def test_interrupted_writing_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatch, interruption):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def interrupted(descriptor):
+        raise interruption
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(UserError if interruption is OSError else interruption):
+        files.write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert entries(tmp_path) == ["a.txt"]
+
+
+def test_a_killed_process_leaves_the_old_file_as_it_was(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    code = (
+        "import os, signal, sys\n"
+        "from ssagan_tf.core import files\n"
+        "os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "files.write_atomically(sys.argv[1], 'new')\n"
+    )
+    done = processes.python("-c", code, path)
+    assert done.returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("path", [".", "..", "/"])
+def test_a_folder_is_no_file_to_write(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="This is a folder. Received: "):
+        files.write_atomically(path, "x")
+
+
+def test_a_file_is_no_folder_to_write_into(tmp_path):
+    (tmp_path / "a").write_text("file")
+    with pytest.raises(UserError, match="Could not write. Received: .*(Not a directory|File exists)"):
+        files.write_atomically(tmp_path / "a" / "b", "x")
+    with pytest.raises(UserError, match="Could not write. Received: .*(Not a directory|File exists)"):
+        with files.folder_written_atomically(tmp_path / "a" / "b"):
+            pass
+
+
+def test_a_file_for_a_full_disk_is_refused_and_the_old_one_kept(full_disk):
+    files.write_atomically(full_disk / "a", "old")
+    with pytest.raises(UserError, match="Could not write. Received: .*No space left.*Free some space") as refused:
+        files.write_atomically(full_disk / "a", bytes(200_000))
+    assert "\n" not in str(refused.value)
+    assert (full_disk / "a").read_text() == "old"
+    assert entries(full_disk) == ["a"]
+
+
+def test_a_folder_for_a_full_disk_vanishes(full_disk):
+    with pytest.raises(UserError, match="Could not write. Received: .*/b: No space left"):
+        with files.folder_written_atomically(full_disk / "b") as aside:
+            (aside / "first").write_text("fits")
+            (aside / "second").write_bytes(bytes(200_000))
+    assert entries(full_disk) == []
+
+
+def test_a_read_only_folder_is_refused(read_only):
+    with pytest.raises(UserError, match="Could not write. Received: .*/a: (Permission denied|Read-only).*. Choose a"):
+        files.write_atomically(read_only / "a", "x")
+    with pytest.raises(UserError, match="Could not write. Received: .*/b: (Permission denied|Read-only)"):
+        with files.folder_written_atomically(read_only / "deep" / "b"):
+            pytest.fail("there is nothing to fill")
+    assert entries(read_only) == []
+
+
+def test_a_folder_appears_only_when_it_is_filled(tmp_path):
+    path = tmp_path / "deep" / "b"
+    with files.folder_written_atomically(path) as aside:
+        (aside / "inner").mkdir()
+        (aside / "inner" / "c.txt").write_text("c")
+        assert not path.exists()
+    assert entries(path) == ["inner", "inner/c.txt"]
+    assert entries(tmp_path / "deep") == ["b", "b/inner", "b/inner/c.txt"]
+
+
+def test_a_folder_is_filled_under_its_own_name_where_that_matters(tmp_path):
+    path = tmp_path / "b"
+    with files.folder_written_atomically(path, same_name=True) as aside:
+        assert aside.name == "b" and aside != path and not aside.exists()
+        with files.folder_written_atomically(aside) as further:
+            (further / "c.txt").write_text("c")
+        assert not path.exists()
+    assert entries(tmp_path) == ["b", "b/c.txt"]
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, KeyError, UserError])
+def test_a_folder_vanishes_when_its_filling_is_interrupted(tmp_path, interruption):
+    with pytest.raises(interruption):
+        with files.folder_written_atomically(tmp_path / "b") as aside:
+            (aside / "c.txt").write_text("c")
+            raise interruption
+    assert entries(tmp_path) == []
+
+
+def test_an_error_of_reading_something_else_is_not_told_as_one_of_writing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        with files.folder_written_atomically(tmp_path / "b"):
+            (tmp_path / "missing").read_text()
+    assert entries(tmp_path) == []
+
+
+def test_a_folder_that_exists_is_kept(tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "mine").write_text("mine")
+    with pytest.raises(UserError, match="exists already. Received: .*/b. Choose another name"):
+        with files.folder_written_atomically(tmp_path / "b"):
+            pytest.fail("there is nothing to fill")
+    assert entries(tmp_path) == ["b", "b/mine"]
+
+
+def test_the_checksum_is_that_of_the_bytes(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")  # the example of FIPS 180-2
+    assert files.sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    large = bytes(range(256)) * 10_000
+    (tmp_path / "b").write_bytes(large)
+    assert files.sha256(tmp_path / "b") == hashlib.sha256(large).hexdigest()
