@@ -25,6 +25,8 @@ test: $(INSTALLED)  ## the tests that take seconds
 
 test-slow: $(INSTALLED)  ## the tests that take minutes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[runtimes]'
+	# Its pinned protobuf is older than TensorFlow's, and the part that reads metadata uses none.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'tflite-support==0.4.4; python_version < "3.12"'
 	$(BIN)/python -m pytest -m slow
 
 test-oldest: $(INSTALLED)  ## the same in the oldest Python, TensorFlow, Keras, ... that are supported

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -13,6 +13,8 @@ from absl import logging
 from ssagan_tf import noise
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Generator, SentenceEncoder
+from ssagan_tf.networks.generator import FIRST_SIZE, overrides_at
+from ssagan_tf.on_device import OnDeviceError, caption_list, check_request
 from ssagan_tf.pictures import to_uint8
 from ssagan_tf.text.captions import CaptionEncoder, PlainCaptions, check_text, notes
 from ssagan_tf.text.vocabulary import Vocabulary
@@ -95,6 +97,7 @@ class TextToImage(keras.Model):
         seed: int = 0,
         count: int = 1,
         truncation: float | None = None,
+        mask_overrides: np.ndarray | None = None,
     ) -> np.ndarray:
         """Pictures of captions; a picture depends on its caption and its seed alone.
 
@@ -103,14 +106,17 @@ class TextToImage(keras.Model):
             seed: of a caption's first picture; the next ones have seed + 1, seed + 2, ...
             count: pictures for each caption.
             truncation: factor on the noise: below 1, more usual and less varied pictures.
+            mask_overrides: (S, S), or (captions * count, S, S), where the text may act: 0 holds the masks of all stages
+                closed there, 1 open, what is between in part; a negative number leaves them as predicted.
 
         Returns:
             uint8 (captions * count, S, S, 3), all of the first caption first.
 
         Raises:
-            UserError: no vocabulary, a caption without a known word, a count below 1.
+            UserError: no vocabulary, a caption without a known word, and what `on_device.check_request` refuses;
+                `mask_overrides` of another shape, or that are not numbers up to 1.
         """
-        return self.generate_with_masks(captions, seed, count, truncation)[0]
+        return self.generate_with_masks(captions, seed, count, truncation, mask_overrides)[0]
 
     def generate_with_masks(
         self,
@@ -118,15 +124,33 @@ class TextToImage(keras.Model):
         seed: int = 0,
         count: int = 1,
         truncation: float | None = None,
+        mask_overrides: np.ndarray | None = None,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         """As `generate`, with the masks: tuple of float32 (captions * count, h, h, 1) in [0, 1], 4x4 first."""
-        if count < 1 or not -(2**63) <= seed <= 2**63 - count:
-            raise UserError(
-                f"No such pictures. Received: seed={seed}, count={count}. Use a count of 1 or more and 64-bit seeds."
-            )
+        _checked(check_request, seed, count, truncation)
         sentences = self.encode(captions)
         seeds = np.tile(np.arange(count, dtype=np.int64) + seed, len(sentences))
-        return self._draw(np.repeat(sentences, count, axis=0), self.noise_of(seeds, truncation))
+        held = None if mask_overrides is None else self._overrides(mask_overrides, len(seeds))
+        return self._draw(np.repeat(sentences, count, axis=0), self.noise_of(seeds, truncation), held)
+
+    def _overrides(self, overrides: np.ndarray, count: int) -> np.ndarray:
+        """Those of each picture: float32 (count, S, S, 1)."""
+        size = self.generator.image_size
+        try:
+            given = np.asarray(overrides, np.float32)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"Mask overrides are numbers. Received: {error}. Give an array.") from error
+        if given.shape not in ((size, size), (count, size, size)):
+            raise UserError(
+                f"Mask overrides have the size of the pictures. Received: shape {given.shape}. "
+                f"Give ({size}, {size}), or ({count}, {size}, {size})."
+            )
+        if not (given <= 1).all() or np.isinf(given).any():
+            raise UserError(
+                f"Mask overrides go from 0 for closed to 1 for open. Received: numbers from {given.min()} to "
+                f"{given.max()}. Use -1 where the mask is to stay as predicted."
+            )
+        return np.broadcast_to(given, (count, size, size))[..., None]
 
     def noise_of(self, seeds: Sequence[int] | np.ndarray, truncation: float | None = None) -> np.ndarray:
         """Noise of each seed, times `truncation` if it is given: float32 (B, noise_dim).
@@ -147,9 +171,7 @@ class TextToImage(keras.Model):
         Raises:
             UserError: no vocabulary, no caption, or one without a known word.
         """
-        captions = [captions] if isinstance(captions, str) else list(captions)
-        if not captions:
-            raise UserError("Nothing to draw. Received: no caption. Give one at least.")
+        captions = _checked(caption_list, captions)
         vocabulary = self.needed_vocabulary()
         for caption in captions:
             for note in self._notes(caption, vocabulary):
@@ -168,8 +190,11 @@ class TextToImage(keras.Model):
         """float32 (B, sentence_dim) and (B, noise_dim) -> uint8 (B, S, S, 3)."""
         return self._draw(sentences, noise_batch)[0]
 
-    def _draw(self, sentences, noise_batch):
-        drawn = [self._drawer(*part) for part in zip(_parts(noise_batch), _parts(sentences), strict=True)]
+    def _draw(self, sentences, noise_batch, overrides=None):
+        drawer, inputs = self._drawer, [noise_batch, sentences]
+        if overrides is not None:
+            drawer, inputs = self._overridden_drawer, [*inputs, overrides]
+        drawn = [drawer(*part) for part in zip(*map(_parts, inputs), strict=True)]
         images = np.concatenate([to_uint8(image) for image, _ in drawn])
         masks = zip(*(part_masks for _, part_masks in drawn), strict=True)
         return images, tuple(np.concatenate([part.numpy() for part in stage]) for stage in masks)
@@ -186,6 +211,25 @@ class TextToImage(keras.Model):
         sizes = (self.generator.noise_dim, self.generator.sentence_dim)
         signature = [tf.TensorSpec([None, size]) for size in sizes]
         return tf.function(lambda *inputs: self.generator(*inputs, training=False), input_signature=signature)
+
+    @functools.cached_property
+    def _overridden_drawer(self):
+        def draw(noise_batch, sentences, overrides):
+            sizes = [FIRST_SIZE * 2**index for index in range(len(self.generator.blocks))]
+            held = [overrides_at(overrides, size) for size in sizes]
+            return self.generator(noise_batch, sentences, training=False, mask_overrides=held)
+
+        size = self.generator.image_size
+        specs = [[None, self.generator.noise_dim], [None, self.generator.sentence_dim], [None, size, size, 1]]
+        return tf.function(draw, input_signature=list(map(tf.TensorSpec, specs)))
+
+
+def _checked(check: Callable, *arguments):
+    """What a check of `on_device` returns; its error is raised as a UserError."""
+    try:
+        return check(*arguments)
+    except OnDeviceError as error:
+        raise UserError(str(error)) from error
 
 
 def _parts(rows: Sequence) -> list[Sequence]:

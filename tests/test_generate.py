@@ -1,6 +1,7 @@
 """Sampling: a picture is its caption and its seed, and what cannot be drawn is refused in one line."""
 
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 from ssagan_tf import UserError, noise
 from ssagan_tf.networks import Generator
+from ssagan_tf.networks.generator import overrides_at
 
 CAPTIONS = ["a red bird", "yellow wings", "bird with red wings"]
 
@@ -53,8 +55,8 @@ def test_a_picture_depends_neither_on_its_neighbours_nor_on_how_many_they_are(mo
 
 def test_seeds_of_64_bits_are_taken_and_larger_ones_refused(model):
     assert len(model.generate("bird", seed=2**63 - 1)) == len(model.generate("bird", seed=-(2**63))) == 1
-    for seed, count in ((2**63, 1), (2**63 - 1, 2), (-(2**63) - 1, 1), (0, 0), (0, -1)):
-        with pytest.raises(UserError, match=f"Received: seed={seed}, count={count}. Use"):
+    for seed, count in ((2**63, 1), (2**63 - 1, 2), (-(2**63) - 1, 1)):
+        with pytest.raises(UserError, match=f"Seeds have 64 bits. Received: seed={seed}, count={count}. Use"):
             model.generate("bird", seed=seed, count=count)
 
 
@@ -110,21 +112,45 @@ def test_words_after_the_18th_are_told_and_left_out(model, caplog):
     np.testing.assert_array_equal(long, model.generate("red " * 18, seed=1))
 
 
+def test_where_masks_are_held_closed_the_text_does_not_act(model):
+    closed = np.zeros((8, 8))
+    one, other = (model.generate(caption, seed=1, mask_overrides=closed) for caption in ("a red bird", "yellow wings"))
+    np.testing.assert_array_equal(one, other)
+    assert (one != model.generate("a red bird", seed=1)).any()
+
+
+def test_masks_are_held_where_it_is_said_and_predicted_elsewhere(model):
+    held = np.full((2, 8, 8), -1.0)
+    held[1, :, 4:] = 1
+    plain, masks = model.generate_with_masks("a red bird", seed=1, count=2)
+    drawn, found = model.generate_with_masks("a red bird", seed=1, count=2, mask_overrides=held)
+    np.testing.assert_array_equal(drawn[0], plain[0])
+    np.testing.assert_array_equal(found[0][1, :, 2:], np.ones((4, 2, 1)))
+    np.testing.assert_array_equal(found[1][1, :, 4:], np.ones((8, 4, 1)))
+    np.testing.assert_array_equal(found[0][1, :, :2], masks[0][1, :, :2])
+
+
+def test_a_coarse_mask_is_held_by_the_mean_of_the_pixels_if_half_of_them_are():
+    pixels = np.array([[1, 0, -1, -1], [0.5, 0.5, -1, 1], [-1, -1, -1, 1], [-1, -1, 0.5, -1]], np.float32)
+    found = overrides_at(tf.constant(pixels[None, ..., None]), 2)
+    np.testing.assert_array_equal(found[0, ..., 0], [[0.5, -1], [-1, 0.75]])
+
+
 @pytest.mark.parametrize(
-    "captions, problem",
+    "overrides, problem",
     [
-        ([], "no caption"),
-        ("", "no word"),
-        (["a red bird", "..."], "no word"),
-        ("xyzzy", "no word"),
-        ([3], "must be text"),
-        (["x" * 200_000], "too long"),
+        (np.zeros((4, 4)), "shape (4, 4)"),
+        (np.zeros((3, 8, 8)), "shape (3, 8, 8)"),
+        (np.full((8, 8), 2.0), "from 2.0 to 2.0"),
+        (np.full((8, 8), np.nan), "from nan to nan"),
+        (np.full((8, 8), -np.inf), "from -inf"),
+        ("closed", "closed"),
+        ([[0], [1, 2]], "inhomogeneous"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_in_one_line(model, captions, problem):
-    with pytest.raises(UserError, match=problem) as refused:
-        model.generate(captions)
-    assert "Received: " in str(refused.value) and "\n" not in str(refused.value)
+def test_mask_overrides_that_are_none_are_refused_in_one_line(model, overrides, problem):
+    with pytest.raises(UserError, match=f"Received: .*{re.escape(problem)}"):
+        model.generate("a red bird", count=2, mask_overrides=overrides)
 
 
 def test_odd_text_is_drawn(model):

@@ -1,9 +1,11 @@
 """The module for devices: alone, it draws what Keras draws."""
 
 import ast
+import concurrent.futures
 import logging
 import pathlib
 import random
+import re
 import sys
 import textwrap
 import zipfile
@@ -13,8 +15,11 @@ import processes
 import pytest
 
 from ssagan_tf import noise, on_device
+from ssagan_tf.errors import UserError
 from ssagan_tf.on_device import OnDeviceError, Sampler
 
+NO_INTEGERS = [None, "7", 1.5, float("nan"), b"7", True]
+NO_FACTORS = ["0.7", float("nan"), float("inf"), -0.5, b"1", True, 3e38]
 CAPTIONS = ["a red bird", "yellow wings", "Bird, with RED wings!", "red"]
 
 
@@ -92,17 +97,51 @@ def test_unknown_words_and_words_too_many_are_told_and_left_out(sampler, caplog)
         (("",), "no word"),
         ((["a red bird", "..."],), "no word"),
         (("xyzzy",), "no word"),
-        (([3],), "text"),
+        (([3],), "A caption is text. Received: 3"),
+        ((None,), "A caption is text. Received: None"),
+        ((b"a red bird",), "A caption is text. Received: b'a red bird'"),
+        ((["red", b"bird"],), "A caption is text. Received: b'bird'"),
         (("x" * 200_000,), "200,000 characters"),
-        (("red", 0, 0), "count=0"),
-        (("red", 2**63), "64-bit"),
-        (("red", 2**63 - 1, 2), "64-bit"),
+        *((("red", seed), f"A seed is a whole number. Received: seed={seed!r}") for seed in NO_INTEGERS),
+        *(
+            (("red", 0, count), f"A count is a whole number, 1 or more. Received: count={count!r}")
+            for count in [0, *NO_INTEGERS]
+        ),
+        *(
+            (("red", 0, 1, factor), f"The truncation is a factor. Received: truncation={factor!r}")
+            for factor in NO_FACTORS
+        ),
+        (("red", 2**63), "Seeds have 64 bits"),
+        (("red", 2**63 - 1, 2), "Seeds have 64 bits"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_in_one_line(sampler, arguments, problem):
-    with pytest.raises(OnDeviceError, match=problem) as refused:
-        sampler.generate(*arguments)
-    assert "Received: " in str(refused.value) and "\n" not in str(refused.value)
+def test_what_cannot_be_drawn_is_refused_in_one_line(model, sampler, arguments, problem):
+    for sampling, error in ((sampler, OnDeviceError), (model, UserError)):
+        with pytest.raises(error, match=re.escape(problem)) as refused:
+            sampling.generate(*arguments)
+        assert "Received: " in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 10**9, *NO_INTEGERS])
+def test_threads_are_a_number_of_them(device_export, threads):
+    with pytest.raises(OnDeviceError, match=re.escape(f"threads is a whole number. Received: threads={threads!r}")):
+        Sampler(device_export[1], threads)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"float32.tflite"])
+def test_a_model_is_a_path(path):
+    with pytest.raises(OnDeviceError, match=re.escape(f"Received: {path!r}. Give its path.")):
+        Sampler(path)
+
+
+@pytest.mark.parametrize("per_thread", [False, True])
+def test_threads_that_share_a_sampler_get_the_pictures_they_asked_for(device_export, sampler, per_thread):
+    shared = Sampler(device_export[1] / "float32.tflite", 1, per_thread)
+    asked = [(CAPTIONS[index % len(CAPTIONS)], index) for index in range(40)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        drawn = list(pool.map(lambda one: shared.generate(*one), asked))
+    for pictures, (caption, seed) in zip(drawn, asked, strict=True):
+        np.testing.assert_array_equal(pictures, sampler.generate(caption, seed))
 
 
 def without_vocabulary(content: bytes, path: pathlib.Path) -> bytes:
@@ -142,7 +181,7 @@ def test_no_file_is_told(tmp_path):
 # === The module alone ===
 
 
-def test_it_imports_nothing_but_numpy_and_litert():
+def test_it_imports_nothing_but_numpy_and_the_runtime():
     tree = ast.parse(pathlib.Path(on_device.__file__).read_text())
     imported = set()
     for node in ast.walk(tree):
@@ -150,7 +189,7 @@ def test_it_imports_nothing_but_numpy_and_litert():
             imported |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             imported.add(node.module.split(".")[0] if node.level == 0 else ".")
-    assert imported - set(sys.stdlib_module_names) == {"numpy", "ai_edge_litert"}
+    assert imported - set(sys.stdlib_module_names) == {"numpy", "ai_edge_litert", "tflite_runtime"}
 
 
 def test_copied_to_a_folder_without_tensorflow_and_this_package_it_draws_the_same(device_export, sampler, tmp_path):

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Generator, SentenceEncoder, TextEncoder
-from ssagan_tf.networks.generator import FIRST_SIZE
+from ssagan_tf.networks.generator import FIRST_SIZE, overrides_at
 from ssagan_tf.networks.layers import SSCBN, BatchNorm, MaskPredictor, SSACNBlock
 from ssagan_tf.networks.primitives import LEAK, upsample_bilinear
 from ssagan_tf.ssagan import SSAGAN
@@ -94,7 +94,8 @@ class ImageGraph(tf.Module):
     Args:
         generator: its weights are copied.
 
-    Call: noise (B, noise_dim), sentence (B, D) -> (image (B, S, S, 3), masks), as `Generator`, float32.
+    Call: noise (B, noise_dim), sentence (B, D) -> (image (B, S, S, 3), masks), as `Generator`, float32; with overrides
+    (B, S, S, 1) of the masks of all blocks, see `overrides_at`, if they are given.
     """
 
     def __init__(self, generator: Generator):
@@ -111,7 +112,9 @@ class ImageGraph(tf.Module):
         self.blocks = [_Block(block, _Affine()) for block in others] + [_Block(last, _Affine(generator.norm))]
         self.to_rgb = _conv(generator.to_rgb, "to_rgb")
 
-    def __call__(self, noise: tf.Tensor, sentence: tf.Tensor) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+    def __call__(
+        self, noise: tf.Tensor, sentence: tf.Tensor, overrides: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
         styles = self.styles(sentence)
         x = tf.reshape(self.project(noise), [-1, FIRST_SIZE, FIRST_SIZE, self.first_filters])
         logits = self.first_mask and self.first_mask(x)
@@ -119,7 +122,11 @@ class ImageGraph(tf.Module):
         for index, block in enumerate(self.blocks):
             if masks:
                 logits = None if logits is None else upsample_bilinear(logits)
-            masks.append(_everywhere(x, FIRST_SIZE * 2**index) if logits is None else tf.sigmoid(logits))
+            mask = _everywhere(x, FIRST_SIZE * 2**index) if logits is None else tf.sigmoid(logits)
+            if overrides is not None:
+                override = overrides_at(overrides, FIRST_SIZE * 2**index)
+                mask = tf.where(override < 0, mask, override)
+            masks.append(mask)
             x = block(x, masks[-1], styles[2 * index : 2 * index + 2], enlarge=index > 0)
             logits = block.mask and block.mask(x)
         return tf.tanh(self.to_rgb(tf.nn.leaky_relu(x, LEAK))), tuple(masks)
@@ -139,14 +146,16 @@ class DeviceGraphs(tf.Module):
     Args:
         model: its weights are copied.
         batch: B, once and for all; None: any.
+        overrides: whether "image" takes `mask_overrides` (B, S, S, 1), too; see `overrides_at`.
     """
 
-    def __init__(self, model: SSAGAN, batch: int | None = None):
+    def __init__(self, model: SSAGAN, batch: int | None = None, overrides: bool = False):
         super().__init__()
         self.batch = batch
         self.encode = TextGraph(model.text_encoder, model.max_words)
         self.draw = ImageGraph(model.generator)
         self.sizes = (model.max_words, model.generator.noise_dim, model.generator.sentence_dim)
+        self.overridden_size = model.generator.image_size if overrides else None
 
     def functions(self) -> dict[str, tf.types.experimental.GenericFunction]:
         """ "text" and "image"."""
@@ -154,16 +163,20 @@ class DeviceGraphs(tf.Module):
         ids = tf.TensorSpec([self.batch, max_words], tf.int32, "ids")
         noise = tf.TensorSpec([self.batch, noise_dim], name="noise")
         sentence = tf.TensorSpec([self.batch, sentence_dim], name="sentence")
+        image = [noise, sentence]
+        if self.overridden_size:
+            size = self.overridden_size
+            image.append(tf.TensorSpec([self.batch, size, size, 1], name="mask_overrides"))
         return {
             "text": tf.function(self.text, [ids], autograph=False),
-            "image": tf.function(self.image, [noise, sentence], autograph=False),
+            "image": tf.function(self.image, image, autograph=False),
         }
 
     def text(self, ids):
         return {"sentence": self.encode(ids)[1]}
 
-    def image(self, noise, sentence):
-        image, masks = self.draw(noise, sentence)
+    def image(self, noise, sentence, mask_overrides=None):
+        image, masks = self.draw(noise, sentence, mask_overrides)
         return {"image": image, **{f"mask_{mask.shape[1]}": mask for mask in masks}}
 
 

@@ -70,18 +70,21 @@ class Served(tf.Module):
         self.mask_sizes = [FIRST_SIZE * 2**index for index in range(len(model.generator.blocks))]
         # Traced once, whatever the number of signatures that call them.
         self._encode = _graph(self._encode_rows, [tf.TensorSpec([None], tf.string)])
-        sizes = (self.noise_dim, self.sentence_dim)
-        self._draw = _graph(self._draw_rows, [tf.TensorSpec([None, size]) for size in sizes])
+        shapes = [[None, self.noise_dim], [None, self.sentence_dim], [None, self.image_size, self.image_size, 1]]
+        self._draw = _graph(self._draw_rows, list(map(tf.TensorSpec, shapes[:2])))
+        self._draw_overridden = _graph(self._draw_rows, list(map(tf.TensorSpec, shapes)))
 
     def signatures(self) -> dict[str, Callable]:
         """All signatures by name."""
         text, seed, number = (tf.TensorSpec([None], dtype) for dtype in (tf.string, tf.int64, tf.float32))
         sentence = tf.TensorSpec([None, self.sentence_dim])
+        overrides = tf.TensorSpec([None, self.image_size, self.image_size])
         return {
             "serving_default": _graph(self.png_of_captions, [text]),
             "generate": _graph(self.generate, [text, seed]),
             "generate_truncated": _graph(self.generate_truncated, [text, seed, number]),
             "generate_with_masks": _graph(self.generate_with_masks, [text, seed]),
+            "generate_with_overrides": _graph(self.generate_with_overrides, [text, seed, overrides]),
             "generate_png": _graph(self.generate_png, [text, seed, number]),
             "encode_text": _graph(self.encode_text, [text]),
             "generate_from_embedding": _graph(self.generate_from_embedding, [sentence, seed]),
@@ -110,9 +113,15 @@ class Served(tf.Module):
         """As `generate`, with the masks of all stages: `mask_4`, `mask_8`, ..."""
         captions, seed = _checked(captions, seed)
         encoded = self._encode(captions)
-        images, masks = self._draw(self._noise(seed), encoded["sentence"])
-        stages = {f"mask_{size}": mask for size, mask in zip(self.mask_sizes, masks, strict=True)}
-        return {"images": images, **stages, **_counts(encoded)}
+        return self._stages(self._draw(self._noise(seed), encoded["sentence"]), encoded)
+
+    def generate_with_overrides(self, captions, seed, mask_overrides):
+        """As `generate_with_masks`, with `mask_overrides` (B, S, S): 0 holds the masks of all stages closed there, 1
+        open, what is between in part; a negative number leaves them as predicted."""
+        captions, seed, mask_overrides = _checked(captions, seed, mask_overrides)
+        encoded = self._encode(captions)
+        held = tf.where(mask_overrides >= 0, tf.minimum(mask_overrides, 1.0), -1.0)[..., None]
+        return self._stages(self._draw_overridden(self._noise(seed), encoded["sentence"], held), encoded)
 
     def generate_png(self, captions, seed, truncation):
         """As `generate_truncated`, but PNG files and no masks."""
@@ -173,18 +182,21 @@ class Served(tf.Module):
         images, masks = self._draw(noise_batch, encoded["sentence"])
         return {"images": images, "masks": masks[-1], **_counts(encoded)}
 
-    def _draw_rows(self, noise_batch, sentence):
+    def _stages(self, drawn, encoded):
+        images, masks = drawn
+        stages = {f"mask_{size}": mask for size, mask in zip(self.mask_sizes, masks, strict=True)}
+        return {"images": images, **stages, **_counts(encoded)}
+
+    def _draw_rows(self, *inputs):
         """As `ImageGraph`, picture by picture."""
 
         def draw(row):
-            image, masks = self.image(row[0][None], row[1][None])
+            image, masks = self.image(*(value[None] for value in row))
             return tuple(tf.squeeze(value, 0) for value in (image, *masks))
 
         shapes = [(self.image_size, self.image_size, 3), *((size, size, 1) for size in self.mask_sizes)]
         signature = tuple(map(tf.TensorSpec, shapes))
-        image, *masks = tf.map_fn(
-            draw, (noise_batch, sentence), parallel_iterations=_PICTURES_AT_A_TIME, fn_output_signature=signature
-        )
+        image, *masks = tf.map_fn(draw, inputs, parallel_iterations=_PICTURES_AT_A_TIME, fn_output_signature=signature)
         return image, tuple(masks)
 
 

@@ -4,7 +4,7 @@ Each file is the whole model with two signatures, so that nobody can pair halves
 ids (B, T) int32 to a sentence (B, D); "image" takes noise (B, noise_dim) and a sentence to an image (B, S, S, 3) in
 [-1, 1] and masks (B, h, h, 1) in [0, 1], `mask_4`, `mask_8`, ... All but the ids are float32, in the int8 file too.
 The vocabulary is inside, as TFLite's associated files are: in a ZIP archive at the file's end, which any program that
-reads ZIP finds there.
+reads ZIP finds there. So are names, dimensions and ranges of all inputs and outputs, as TFLite's metadata.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from ai_edge_quantizer.utils.qsv_utils import min_max_update
 from ssagan_tf import noise, on_device
 from ssagan_tf.core import files
 from ssagan_tf.export.graph import DeviceGraphs
+from ssagan_tf.export.tflite_metadata import Tensor, described
+from ssagan_tf.networks.generator import FIRST_SIZE
 from ssagan_tf.ssagan import SSAGAN
 
 FOLDER = "tflite"
@@ -43,17 +45,19 @@ def export(model: SSAGAN, folder: pathlib.Path, captions: Sequence[str] = ()) ->
     shutil.copy(on_device.__file__, folder)
     vocabulary = (folder / on_device.VOCABULARY_FILE).read_bytes()
     for variant, content in _converted(DeviceGraphs(model), on_device.VARIANTS, lambda: _calibration(model, captions)):
-        files.write_atomically(folder / f"{variant}.tflite", _with_file(content, vocabulary))
+        files.write_atomically(folder / f"{variant}.tflite", _with_file(_described(content, model), vocabulary))
 
 
 def for_one_picture(model: SSAGAN, variant: str) -> bytes:
-    """A file whose batches are of one picture once and for all, for runtimes that cannot resize them.
+    """A file for pages: batches of one picture once and for all, and "image" takes `mask_overrides` (1, S, S, 1), too.
 
     Args:
         model: with a vocabulary, which is not in the file.
         variant: one of `on_device.VARIANTS`.
     """
-    return dict(_converted(DeviceGraphs(model, batch=1), [variant], lambda: _calibration(model, ())))[variant]
+    return dict(_converted(DeviceGraphs(model, batch=1, overrides=True), [variant], lambda: _calibration(model, ())))[
+        variant
+    ]
 
 
 def _converted(
@@ -116,6 +120,23 @@ def _calibration(model: SSAGAN, captions: Sequence[str]) -> dict[str, list[dict[
     draws = noise.normals(seeds, model.generator.noise_dim)
     images = [{"noise": row[None], "sentence": sentence[None]} for row, sentence in zip(draws, sentences, strict=True)]
     return {"text": texts, "image": images}
+
+
+def _described(content: bytes, model: SSAGAN) -> bytes:
+    """A model with metadata."""
+    size, last_id = model.generator.image_size, len(model.needed_vocabulary()) - 1
+    batch, grid = ("batch",), ("batch", "height", "width")
+    tensors = {
+        "ids": Tensor("Ids of words, 0 after the last.", (*batch, "words"), (0, last_id), has_vocabulary=True),
+        "sentence": Tensor("Sentence embedding.", (*batch, "features")),
+        "noise": Tensor("Standard normal noise.", (*batch, "features")),
+        "image": Tensor("Picture, red, green and blue.", (*grid, "channels"), (-1.0, 1.0), is_image=True),
+    }
+    for index in range(len(model.generator.blocks)):
+        height = FIRST_SIZE * 2**index
+        about = f"Mask of {height} x {height}: where the text acts, 0 for nowhere to 1 for fully."
+        tensors[f"mask_{height}"] = Tensor(about, (*grid, "channels"), (0.0, 1.0))
+    return described(content, "SSA-GAN", f"Pictures of captions, {size} x {size} pixels.", tensors)
 
 
 def _with_file(content: bytes, vocabulary: bytes) -> bytes:

@@ -47,6 +47,19 @@ def added_blocks(image_size: int, grown_from: int | None) -> int:
     return check_size(image_size, 1) - check_size(grown_from, 1)
 
 
+def overrides_at(overrides: tf.Tensor, size: int) -> tf.Tensor:
+    """What replaces the mask of `size` by `size`: that of the picture, (B, S, S, 1), made smaller.
+
+    A cell has the mean of its pixels that are not negative if they are half of it or more, else -1.
+    """
+    factor = overrides.shape[1] // size
+    if factor == 1:
+        return overrides
+    held = tf.nn.avg_pool2d(tf.cast(overrides >= 0, overrides.dtype), factor, factor, "VALID")
+    total = tf.nn.avg_pool2d(tf.maximum(overrides, 0), factor, factor, "VALID")
+    return tf.where(held < 0.5, -tf.ones_like(held), total / tf.maximum(held, 0.5))
+
+
 @tf.recompute_grad
 def _picture(x, factor, offset, kernel, bias):
     """As in `SSCBN.convolved`, the features after batch norm and activation are not kept for the gradient."""
@@ -73,7 +86,8 @@ class Generator(keras.Model):
     (B, h, h, 1) in [0, 1] for h = 4, 8, ..., S). Both are at least float32.
 
     `mask_overrides` takes masks from outside: for each block a mask (B, h, h, 1), or (1, h, h, 1) for all pictures,
-    that stands in for the predicted one, or None. Masks after it are predicted from what it made of the features.
+    that stands in for the predicted one wherever it is not negative, or None. Masks after it are predicted from what it
+    made of the features. `overrides_at` makes one for each block of one for all.
     With `checkpointing` the blocks' features are computed again for the gradient instead of kept.
 
     Raises:
@@ -169,7 +183,8 @@ class Generator(keras.Model):
             else:
                 mask = tf.sigmoid(at_least_float32(logits))
             if override is not None:
-                mask = tf.broadcast_to(tf.cast(override, mask.dtype), tf.shape(mask))
+                override = tf.cast(override, mask.dtype)
+                mask = tf.where(override < 0, mask, override)
             masks.append(mask)
             mask = tf.cast(mask, x.dtype)
             if checkpointing:

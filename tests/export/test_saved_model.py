@@ -47,6 +47,7 @@ def test_the_signatures_are_there(call):
         "generate_png",
         "generate_truncated",
         "generate_with_masks",
+        "generate_with_overrides",
         "interpolate",
         "serving_default",
     ]
@@ -62,6 +63,19 @@ def test_pictures_and_masks_are_those_of_keras(random_model, call):
     plain = call("generate", captions=CAPTIONS, seed=SEEDS)
     np.testing.assert_array_equal(plain["images"], drawn["images"])
     np.testing.assert_array_equal(plain["masks"], drawn["mask_64"])
+
+
+def test_masks_are_held_as_by_keras(random_model, call):
+    overrides = np.random.default_rng(0).uniform(-1, 1, (3, 64, 64)).round()
+    drawn = call("generate_with_overrides", captions=CAPTIONS, seed=SEEDS, mask_overrides=overrides)
+    for index, (caption, seed) in enumerate(zip(CAPTIONS, SEEDS, strict=True)):
+        wanted, masks = random_model.generate_with_masks(caption, seed, mask_overrides=overrides[index])
+        assert np.abs(to_uint8(drawn["images"][index]).astype(int) - wanted[0]).max() <= 1
+        for mask in masks:
+            np.testing.assert_allclose(drawn[f"mask_{mask.shape[1]}"][index], mask[0], atol=1e-4)
+    odd = call("generate_with_overrides", captions=CAPTIONS, seed=SEEDS, mask_overrides=np.full((3, 64, 64), np.nan))
+    plain = call("generate_with_masks", captions=CAPTIONS, seed=SEEDS)
+    np.testing.assert_array_equal(odd["images"], plain["images"])
 
 
 def test_png_files_hold_the_pictures_that_sampling_gives(random_model, call):
@@ -206,6 +220,7 @@ def test_saved_model_cli_runs_every_signature_where_there_is_no_keras_and_no_ssa
         "generate": f"{text};{seed}",
         "generate_truncated": f"{text};{seed};{number}",
         "generate_with_masks": f"{text};{seed}",
+        "generate_with_overrides": f"{text};{seed};mask_overrides={[[[0.5] * 64] * 64]}",
         "generate_png": f"{text};{seed};{number}",
         "encode_text": text,
         "generate_from_embedding": f"sentence=[{[0.5] * 16}];{seed}",

@@ -1,5 +1,6 @@
 """TFLite files: built-in operators, the weights inside, and pictures close to Keras's."""
 
+import json
 import os
 import pathlib
 import sys
@@ -13,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 from ssagan_tf import noise, on_device, pictures
-from ssagan_tf.export import FORMATS, tflite
+from ssagan_tf.export import tflite
 from ssagan_tf.on_device import VARIANTS, Sampler
 
 CAPTIONS = ["a red bird", "yellow wings", "a bird with red wings", "red"]
@@ -117,8 +118,28 @@ def test_the_vocabulary_is_an_associated_file(model, folder):
         assert archive.read("vocabulary.txt") == (folder / "vocabulary.txt").read_bytes()
 
 
-def test_it_is_a_format_of_the_exporter():
-    assert "tflite" in FORMATS
+@pytest.mark.slow  # only because `make test-slow` installs tflite-support
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_tools_of_litert_read_the_metadata(model, folder, variant):
+    metadata = pytest.importorskip(
+        "tensorflow_lite_support.metadata.python.metadata", reason="tflite-support is not installed"
+    )
+    found = metadata.MetadataDisplayer.with_model_file(str(folder / f"{variant}.tflite"))
+    assert found.get_packed_associated_file_list() == ["vocabulary.txt"]
+    graphs = {graph["name"]: graph for graph in json.loads(found.get_metadata_json())["subgraph_metadata"]}
+    (ids,) = graphs["text"]["input_tensor_metadata"]
+    assert ids["name"] == "ids" and ids["stats"] == {"max": [float(len(model.vocabulary) - 1)], "min": [0.0]}
+    assert [(file["name"], file["type"]) for file in ids["associated_files"]] == [("vocabulary.txt", "VOCABULARY")]
+    interpreter = Interpreter(str(folder / f"{variant}.tflite"))
+    runner = interpreter.get_signature_runner("image")
+    # In the order of the graph's own inputs and outputs, which is none of the signature's.
+    described = graphs["image"]["input_tensor_metadata"]
+    inputs = {details["index"]: name for name, details in runner.get_input_details().items()}
+    assert [entry["name"] for entry in described] == [inputs[each["index"]] for each in interpreter.get_input_details()]
+    outputs = {entry["name"]: entry for entry in graphs["image"]["output_tensor_metadata"]}
+    assert outputs["image"]["stats"] == {"max": [1.0], "min": [-1.0]}
+    assert outputs["image"]["content"]["content_properties"] == {"color_space": "RGB"}
+    assert outputs["mask_4"]["dimension_names"] == ["batch", "height", "width", "channels"]
 
 
 def run(python: pathlib.Path, *arguments: object):

@@ -43,6 +43,12 @@ def test_its_file_draws_one_picture_without_being_resized(folder, random_model):
     assert noise["shape"].tolist() == noise["shape_signature"].tolist() == [1, 5]
     ids = np.zeros((1, random_model.max_words), np.int32)
     ids[0, :3] = random_model.vocabulary.encode("a red bird")
-    drawn = image(noise=normals([3], 5), sentence=text(ids=ids)["sentence"])
-    difference = to_uint8(drawn["image"]).astype(int) - random_model.generate("a red bird", seed=3)
-    assert np.abs(difference).max() <= 4
+    overrides = np.full((64, 64), -1, np.float32)
+    for held in (overrides, np.triu(overrides + 2) - np.eye(64, dtype=np.float32)):
+        inputs = {
+            "noise": normals([3], 5),
+            "sentence": text(ids=ids)["sentence"],
+            "mask_overrides": held[None, ..., None],
+        }
+        wanted = random_model.generate("a red bird", seed=3, mask_overrides=held)
+        assert np.abs(to_uint8(image(**inputs)["image"]).astype(int) - wanted).max() <= 4
