@@ -12,28 +12,21 @@ import pathlib
 
 from absl import app, flags
 
-from ssagan_tf.config import PRESETS, preset
+from ssagan_tf.config import preset
 from ssagan_tf.core import cli
-from ssagan_tf.data import DATASETS
+from ssagan_tf.core.setting_flags import SettingFlags
 
-_DATASET = flags.DEFINE_enum("dataset", "synthbirds", DATASETS, "What to train on.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the data set, raw or made by prepare_data.py.")
-_DAMSM = flags.DEFINE_string(
-    "damsm", None, "Encoders, made by pretrain_damsm.py, to start from. [default: OUT/damsm, pretrained first]"
+_OUT = cli.path_flag("out", "runs/ablation", "Folder of trainings, sheets and the table.")
+SETTINGS = SettingFlags(
+    *("dataset", "data_dir", "image_size", "base_filters", "steps", "batch_size", "damsm", "pretraining_steps"),
+    preset="small",
+    dataset="synthbirds",
+    pretraining=True,
 )
-_OUT = flags.DEFINE_string("out", "runs/ablation", "Folder of trainings, sheets and the table.")
-_PRESET = flags.DEFINE_enum("preset", "small", list(PRESETS), "Settings of the reference.")
-_STEPS = flags.DEFINE_integer("steps", None, "Iterations of each training. [default: the preset's]", lower_bound=1)
-_PRETRAINING_STEPS = flags.DEFINE_integer(
-    "pretraining_steps", None, "Iterations for OUT/damsm. [default: as pretrain_damsm.py]", lower_bound=1
-)
-_IMAGE_SIZE = flags.DEFINE_integer("image_size", None, "Height and width. [default: the preset's]", lower_bound=8)
-_FILTERS = flags.DEFINE_integer("base_filters", None, "Base width of both networks.", lower_bound=1)
-_BATCH = flags.DEFINE_integer("batch_size", None, "Pictures of an iteration.", lower_bound=1)
 _EXTRACTOR = flags.DEFINE_string(
     "extractor", None, "What kernel distances are measured with: as evaluate.py. Drawn birds have their own."
 )
-_FROM = flags.DEFINE_string("from", "synthbirds_64", "Model that fine_tuned goes on from, as train.py.")
+_FROM = cli.path_flag("from", "synthbirds_64", "Model that fine_tuned goes on from, as train.py.", ("hf", "kaggle"))
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Each trains every variant once.")
 _VARIANTS = flags.DEFINE_list(
     "variants",
@@ -53,20 +46,12 @@ def main(_) -> None:
         ) from error
     cli.start_tensorflow()
     from ssagan_tf.experiments import ablation
-    from ssagan_tf.training import damsm_run
 
-    config = preset(_PRESET.value, _DATASET.value).override(
-        damsm=_DAMSM.value,
-        steps=_STEPS.value,
-        data_dir=_DATA_DIR.value,
-        image_size=_IMAGE_SIZE.value,
-        base_filters=_FILTERS.value,
-        batch_size=_BATCH.value,
-    )
-    # Sheets during trainings that nobody watches take time; each ends with one.
-    config = damsm_run.alone(config).override(
-        sample_every=config.train.steps, pretraining_steps=_PRETRAINING_STEPS.value
-    )
+    given = SETTINGS.given()
+    config = preset(SETTINGS.preset or "small", given["dataset"], pretraining=True).override(**given)
+    if "sample_every" not in given:
+        # Sheets during trainings that nobody watches take time; each ends with one.
+        config = config.override(sample_every=config.train.steps)
     try:
         table = ablation.ablate(
             config, pathlib.Path(_OUT.value), _VARIANTS.value, seeds, _COUNT.value, _EXTRACTOR.value, _FROM.value

@@ -1,4 +1,7 @@
-"""What a run is: frozen dataclasses, JSON both ways, and presets. Presets are data; flags only override them."""
+"""Settings of a run: frozen dataclasses whose fields carry their own help and limits, JSON both ways, and presets.
+
+What a setting means and may be stands in its field and nowhere else: flags, `--set`, files and `--help` read it there.
+"""
 
 from __future__ import annotations
 
@@ -6,147 +9,156 @@ import dataclasses
 import json
 import pathlib
 import typing
+from collections.abc import Mapping
 
 from ssagan_tf.core import files
-from ssagan_tf.errors import UserError
+from ssagan_tf.core.settings import HUB, Setting, setting, settings_of
+from ssagan_tf.errors import UserError, did_you_mean
 
 MAX_BYTES = 2**20
 SCHEDULES = ("published", "cosine")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 TEXT_TRAININGS = ("frozen", "damsm", "end_to_end")
 AUGMENTATIONS = ("none", "fixed", "adaptive")
+_MANY = 10**9
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """The networks; see `Generator`, `Discriminator`, `TextEncoder` and `SSAGAN` for what most of it means.
+    """The networks; see `Generator`, `Discriminator`, `TextEncoder` and `SSAGAN`."""
 
-    Attributes:
-        text_encoder: "lstm" as published, or "hub:" and the folder or https:// address of a SavedModel: `HubEncoder`.
-        train_text_source: whether that SavedModel learns, too, whenever the text encoder does.
-        image_encoder: "compact", "inception" as published (its weights are converted ones), or None: no DAMSM loss.
-        grown_from: the image size that the model was built for, if it has grown since; see `Generator`.
-        initial_gate: where the residual gates start: 0 as published; 1 opens them at once, for short trainings.
-        mask_blocks, end_to_end_weight, global_negatives, penalised, mismatched_pairs: what `ablate.py` varies.
-    """
-
-    image_size: int = 256
-    base_filters: int = 64
-    noise_dim: int = 100
-    sentence_dim: int = 256
-    mask_filters: int = 100
-    embedding_dim: int = 300
-    dropout: float = 0.5
-    max_words: int = 18
-    text_encoder: str = "lstm"
-    train_text_source: bool = False
-    image_encoder: str | None = "compact"
-    text_training: str = "damsm"
-    damsm_weight: float | None = None
-    initial_gate: float = 0.0
-    published: bool = False
-    mask_blocks: int | None = None
-    end_to_end_weight: float = 1.0
-    global_negatives: bool = True
-    penalised: bool = True
-    mismatched_pairs: bool = True
-    grown_from: int | None = None
+    image_size: int = setting(
+        256,
+        "Height and width of the pictures: 64, 128 or 256.",
+        (8, 1024),
+        flag=True,
+        rule=(lambda size: size & (size - 1) == 0, "must be a power of two. Use 64, 128 or 256."),
+    )
+    base_filters: int = setting(64, "Base width of generator and discriminator; 64 in the paper.", (1, 1024), flag=True)
+    noise_dim: int = setting(100, "Numbers in a noise vector.", (1, 4096))
+    sentence_dim: int = setting(256, "Size of the sentence embedding.", (2, 4096))
+    mask_filters: int = setting(100, "Hidden width of the layers that predict masks.", (1, 4096))
+    embedding_dim: int = setting(300, "Size of a word embedding.", (1, 4096))
+    dropout: float = setting(0.5, "Dropout rate of the text encoder.", (0, 0.99))
+    max_words: int = setting(18, "Words of a caption that are read.", (1, 1000))
+    text_encoder: str = setting(
+        "lstm",
+        "lstm, or hub:FOLDER or hub:https://...: a SavedModel from strings to vectors.",
+        flag=True,
+        rule=(lambda name: name == "lstm" or name.startswith(HUB), "does not exist. Use lstm or hub:FOLDER."),
+    )
+    train_text_source: bool = setting(
+        False, "Train the SavedModel of --text_encoder=hub:... whenever the text encoder is trained.", flag=True
+    )
+    image_encoder: str | None = setting(
+        "compact",
+        "compact: small, trained from scratch. inception: as published, with converted weights. none: no DAMSM loss.",
+        choices=(None, "compact", "inception"),
+    )
+    text_training: str = setting(
+        "damsm",
+        "How the text encoder learns after pretraining. frozen: not at all. damsm: from DAMSM on real pictures, as "
+        "published. end_to_end: from the generator's loss, too.",
+        choices=TEXT_TRAININGS,
+        flag=True,
+    )
+    damsm_weight: float | None = setting(
+        None, "Weight of DAMSM in the generator's loss. none: 0.05 with a frozen text encoder, else 0.1.", (0, 10**6)
+    )
+    initial_gate: float = setting(0.0, "Where residual gates start: 0 as published, 1 for short trainings.", (-10, 10))
+    published: bool = setting(False, "Reproduce the quirks of the published code; see `SSAGAN`.")
+    mask_blocks: int | None = setting(None, "Only the first so many blocks have a mask. none: all.", (0, 100))
+    end_to_end_weight: float = setting(1.0, "Factor on the generator's gradient to the text encoder.", (0, 10**6))
+    global_negatives: bool = setting(True, "DAMSM's negatives are the captions of all devices.")
+    penalised: bool = setting(True, "Train the discriminator with its gradient penalty.")
+    mismatched_pairs: bool = setting(True, "Show the discriminator real pictures with wrong captions.")
+    grown_from: int | None = setting(None, "Image size that a grown model was first built for.", (8, 1024))
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Where captions and pictures come from and how they are varied.
+    """Where captions and pictures come from and how they are varied."""
 
-    Attributes:
-        dataset: one of `data.DATASETS`.
-        data_dir: raw or prepared folder; None for synthbirds, which is drawn.
-        random_crop: a random part of the slightly larger prepared picture, else its centre.
-        random_flip: half of the pictures mirrored.
-    """
-
-    dataset: str = "cub"
-    data_dir: str | None = None
-    random_crop: bool = True
-    random_flip: bool = True
+    dataset: str = setting("cub", "What to train on.")
+    data_dir: str | None = setting(
+        None, "Folder of the data set, raw or made by prepare_data.py; synthbirds needs none.", flag=True, path=()
+    )
+    random_crop: bool = setting(True, "Crop pictures at random, not at their centre.")
+    random_flip: bool = setting(True, "Mirror half of the pictures.")
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """How long and how fast.
+    """How long and how fast."""
 
-    Attributes:
-        steps: iterations in all.
-        batch_size: pictures of an iteration, over all devices.
-        damsm: folder made by pretrain_damsm.py, whose text and image encoder are taken; None: they are pretrained.
-        start: model that the training goes on from, on other pictures; None: it begins anew. See
-            `training.fine_tuning`.
-        word_vectors: file in GloVe's text format, from which the LSTM's words start; None: random ones.
-        frozen_blocks: of the discriminator's first blocks, so many do not learn; nor does what is before them.
-        pretraining_steps: iterations of DAMSM before, on text and image encoder alone, with
-            `pretraining_batch_size`; in train.py never more than `steps`, so that a short trial is short.
-        pretraining_rate: its highest learning rate.
-        pretraining_schedule: of the rate, "published" or "cosine": see `training.schedules`.
-        pretraining_gamma3: sharpness of DAMSM's matching in pretraining.
-        pretraining_word_group: pairs that its word loss tells apart at a time; 0: the whole batch, as published.
-        pretraining_family: drawn birds in a row that have crown, wing and belly in common, so that a batch asks for the
-            rest, too.
-        generator_rate, discriminator_rate, encoder_rate: learning rates of the Adams.
-        augment: what the discriminator sees varied: "none" as published, "fixed", or "adaptive" as in ADA; see
-            `augmentation`.
-        augment_pictures: pictures seen in which an adaptive chance can go from 0 to 1.
-        precision: dtype policy of generator and discriminator; "float32" or a mixed one, for devices that are faster
-            with half as many bits. Weights, encoders, masks and losses are float32 all the same.
-        fused: hinge loss and gradient penalty in one update of the discriminator, not as published; see `SSAGAN`.
-        gradient_checkpointing: features of the generator are computed again for the gradient instead of kept, which
-            needs less memory; see `SSAGAN`.
-        ema_pictures: half-life, in pictures seen, of the generator's moving average; 0: none (published).
-        checkpoint_every: iterations between checkpoints.
-        sample_every: iterations between sample sheets.
-        keep: checkpoints kept.
-        score_every: iterations between scorings, of which the best checkpoint is kept; 0: none.
-        score_count: pictures that are drawn for one.
-        score_extractor: of the features that distances are measured in, as `evaluate.py --extractor`; None: the usual.
-        stop_memorised: ends training when scorings say that the discriminator knows its pictures by heart.
-        seed: of everything random.
-        max_minutes: stops (and saves) after this time; 0: no limit.
-    """
-
-    steps: int = 221_400
-    batch_size: int = 24
-    damsm: str | None = None
-    start: str | None = None
-    word_vectors: str | None = None
-    frozen_blocks: int = 0
-    pretraining_steps: int = 20_000
-    pretraining_batch_size: int = 48
-    pretraining_rate: float = 2e-3
-    pretraining_schedule: str = "published"
-    pretraining_gamma3: float = 10.0
-    pretraining_word_group: int = 0
-    pretraining_family: int = 1
-    generator_rate: float = 1e-4
-    discriminator_rate: float = 4e-4
-    encoder_rate: float = 4e-5
-    augment: str = "none"
-    augment_pictures: int = 500_000
-    precision: str = "float32"
-    fused: bool = False
-    gradient_checkpointing: bool = False
-    ema_pictures: int = 0
-    checkpoint_every: int = 1000
-    sample_every: int = 1000
-    keep: int = 3
-    score_every: int = 0
-    score_count: int = 500
-    score_extractor: str | None = None
-    stop_memorised: bool = True
-    seed: int = 0
-    max_minutes: float = 0.0
+    steps: int = setting(221_400, "Iterations in all.", (1, 99_999_999), flag=True)
+    batch_size: int = setting(24, "Pictures in a batch, over all devices.", (1, 65_536), flag=True)
+    damsm: str | None = setting(
+        None, "Folder made by pretrain_damsm.py: take its encoders instead of pretraining.", flag=True, path=()
+    )
+    initial_model: str | None = setting(
+        None,
+        "Model to fine-tune on other pictures: a run or model folder, or a name such as synthbirds_64.",
+        flag="from",
+        path=("hf", "kaggle"),
+    )
+    word_vectors: str | None = setting(
+        None, "File in GloVe's text format: initial word embeddings of the LSTM.", flag=True, path=()
+    )
+    frozen_blocks: int = setting(0, "First blocks of the discriminator that are not trained.", (0, 100))
+    pretraining_steps: int = setting(
+        20_000, "Iterations of DAMSM, which comes before the GAN; 0: none.", (0, 99_999_999), flag=True
+    )
+    pretraining_batch_size: int = setting(48, "Pictures in a batch of the pretraining.", (1, 65_536))
+    pretraining_rate: float = setting(2e-3, "Highest learning rate of the pretraining.", (0, 1))
+    pretraining_schedule: str = setting("published", "Learning rate schedule of the pretraining.", choices=SCHEDULES)
+    pretraining_gamma3: float = setting(10.0, "Sharpness of DAMSM's matching in the pretraining.", (0, 1000))
+    pretraining_word_group: int = setting(
+        0, "Pairs that the pretraining's word loss compares at a time; 0: the whole batch, as published.", (0, 65_536)
+    )
+    generator_rate: float = setting(1e-4, "Learning rate of the generator.", (0, 1))
+    discriminator_rate: float = setting(4e-4, "Learning rate of the discriminator.", (0, 1))
+    encoder_rate: float = setting(4e-5, "Learning rate of the encoders after the pretraining.", (0, 1))
+    augment: str = setting(
+        "none",
+        "Augmentation of what the discriminator sees, for few pictures. adaptive: as much as it overfits, as in ADA.",
+        choices=AUGMENTATIONS,
+        flag=True,
+    )
+    augment_pictures: int = setting(
+        500_000, "Pictures in which the probability of adaptive augmentation can go from 0 to 1.", (1, _MANY)
+    )
+    precision: str = setting(
+        "float32",
+        "Dtype policy of generator and discriminator; mixed ones are for GPUs that are faster with them.",
+        choices=PRECISIONS,
+        flag=True,
+    )
+    fused: bool = setting(False, "One update of the discriminator instead of the published two; faster.", flag=True)
+    gradient_checkpointing: bool = setting(
+        False, "Compute the generator's features again for the gradient: less memory, more time.", flag=True
+    )
+    ema_pictures: int = setting(
+        0, "Half-life of the generator's moving average, in pictures seen; 0: no average, as published.", (0, _MANY)
+    )
+    checkpoint_every: int = setting(1000, "Iterations between checkpoints.", (1, _MANY), flag=True)
+    sample_every: int = setting(1000, "Iterations between sample sheets.", (1, _MANY), flag=True)
+    keep: int = setting(3, "Checkpoints that are kept.", (1, 10**6))
+    score_every: int = setting(
+        0, "Iterations between scorings; the checkpoint that scores best is kept. 0: none.", (0, _MANY), flag=True
+    )
+    score_count: int = setting(500, "Pictures that are generated for a scoring.", (2, 10**6), flag=True)
+    score_extractor: str | None = setting(
+        None, "Features that scorings measure distances in, as evaluate.py --extractor.", flag=True
+    )
+    stop_memorised: bool = setting(True, "Stop when scorings show that the discriminator overfits.", flag=True)
+    seed: int = setting(0, "Seed of everything random.", (-(2**63), 2**63 - 1), flag=True)
+    max_minutes: float = setting(0.0, "Save and stop after this time; 0: no limit.", (0, 10**6), flag=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A whole run."""
+    """All settings of a run."""
 
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
@@ -157,15 +169,18 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str, origin: str = "config.json") -> Config:
-        """Raises UserError naming what is not as it should be."""
-        try:
-            raw = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"The configuration is not JSON. Received: {origin}: {error}. Restore the file.") from error
-        try:
-            config = _from_dict(cls, raw, origin)
-        except OverflowError as error:
-            raise UserError(f"A number of the configuration is too large. Received: {origin}. Restore it.") from error
+        """A whole configuration; a field that was not there yet when it was written has its default.
+
+        Raises:
+            UserError: it names what is wrong.
+        """
+        raw = _parsed(text, origin)
+        missing = [part for part in _PARTS if part not in raw]
+        if missing:
+            raise UserError(
+                f"The configuration is not complete. Received: {origin} without {', '.join(missing)}. Restore the file."
+            )
+        config = Config()._with(_values(raw, origin))
         config.check(f"{origin}: ")
         return config
 
@@ -175,182 +190,210 @@ class Config:
     @classmethod
     def load(cls, path: pathlib.Path) -> Config:
         """Raises UserError if the file is missing or is no configuration."""
-        try:
-            if path.stat().st_size > MAX_BYTES:
-                raise UserError(
-                    f"The configuration is too large. Received: {path}. Restore it: at most {MAX_BYTES:,} bytes."
-                )
-            return cls.from_json(path.read_text(encoding="utf-8"), str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"No configuration could be read. Received: {path}: {error}. Check the folder.") from error
+        return cls.from_json(_read(path), str(path))
 
     def override(self, **values) -> Config:
-        """A copy in which fields, by name whatever part they are in, have other values; None changes nothing."""
-        given = {name: value for name, value in values.items() if value is not None}
-        parts = {}
-        for part in dataclasses.fields(self):
-            old = getattr(self, part.name)
-            mine = {field.name: given.pop(field.name) for field in dataclasses.fields(old) if field.name in given}
-            parts[part.name] = dataclasses.replace(old, **mine)
-        if given:
-            raise TypeError(f"No such fields: {sorted(given)}")
-        config = Config(**parts)
+        """A copy in which settings, by name whatever part they are in, have other values."""
+        config = self._with(values)
         config.check()
         return config
 
+    def _with(self, values: Mapping[str, typing.Any]) -> Config:
+        unknown = sorted(set(values) - set(SETTINGS))
+        if unknown:
+            raise TypeError(f"No such settings: {unknown}")
+        parts = {}
+        for part in _PARTS:
+            mine = {name: value for name, value in values.items() if SETTINGS[name].part == part}
+            parts[part] = dataclasses.replace(getattr(self, part), **mine)
+        return Config(**parts)
+
+    def flat(self) -> dict[str, typing.Any]:
+        """All values by name."""
+        return {name: getattr(getattr(self, setting.part), name) for name, setting in SETTINGS.items()}
+
     def check(self, where: str = "") -> None:
-        """Raises UserError for numbers that cannot be meant; it begins what was received with `where`."""
-        values = {name: value for part in dataclasses.asdict(self).values() for name, value in part.items()}
-        for name, (least, most) in _LIMITS.items():
-            if values[name] is not None and not least <= values[name] <= most:
-                raise UserError(f"{name} is out of range. Received: {where}{values[name]}. Use {least} to {most}.")
-        size = self.model.image_size
-        if size & (size - 1):
-            raise UserError(f"image_size must be a power of two. Received: {where}{size}. Use 64, 128 or 256.")
-        for name, known in _CHOICES.items():
-            if values[name] not in known:
-                raise UserError(f"No such {name}. Received: {where}{values[name]!r}. Use one of {', '.join(known)}.")
-        if self.model.text_encoder != "lstm" and not self.model.text_encoder.startswith("hub:"):
-            raise UserError(
-                f"No such text_encoder. Received: {where}{self.model.text_encoder!r}. Use 'lstm' or 'hub:FOLDER'."
-            )
-        if self.model.image_encoder not in (None, "compact", "inception"):
-            raise UserError(
-                f"No such image_encoder. Received: {where}{self.model.image_encoder!r}. "
-                "Use 'compact', 'inception' or null."
-            )
+        """Raises UserError for a value that cannot be meant; what was received begins with `where`."""
+        for name, value in self.flat().items():
+            SETTINGS[name].check(value, where)
 
 
-_CHOICES = {
-    "text_training": TEXT_TRAININGS,
-    "pretraining_schedule": SCHEDULES,
-    "augment": AUGMENTATIONS,
-    "precision": PRECISIONS,
-}
-_LIMITS = {
-    "image_size": (8, 1024),
-    "base_filters": (1, 1024),
-    "noise_dim": (1, 4096),
-    "sentence_dim": (2, 4096),
-    "mask_filters": (1, 4096),
-    "embedding_dim": (1, 4096),
-    "dropout": (0, 0.99),
-    "max_words": (1, 1000),
-    "initial_gate": (-10, 10),
-    "mask_blocks": (0, 100),
-    "grown_from": (8, 1024),
-    "frozen_blocks": (0, 100),
-    "damsm_weight": (0, 10**6),
-    "end_to_end_weight": (0, 10**6),
-    "steps": (1, 99_999_999),
-    "batch_size": (1, 65_536),
-    "pretraining_steps": (0, 99_999_999),
-    "pretraining_batch_size": (1, 65_536),
-    "pretraining_rate": (0, 1),
-    "pretraining_gamma3": (0, 1000),
-    "pretraining_word_group": (0, 65_536),
-    "pretraining_family": (1, 100),
-    "generator_rate": (0, 1),
-    "discriminator_rate": (0, 1),
-    "encoder_rate": (0, 1),
-    "augment_pictures": (1, 10**9),
-    "ema_pictures": (0, 10**9),
-    "checkpoint_every": (1, 10**9),
-    "sample_every": (1, 10**9),
-    "keep": (1, 10**6),
-    "score_every": (0, 10**9),
-    "score_count": (2, 10**6),
-    "seed": (-(2**63), 2**63 - 1),
-    "max_minutes": (0, 10**6),
-}
+_PARTS = tuple(field.name for field in dataclasses.fields(Config))
+SETTINGS: dict[str, Setting] = settings_of(model=ModelConfig, data=DataConfig, train=TrainConfig)
+# Names of earlier versions, whose files go on being read.
+_RENAMED = {"start": "initial_model"}
+_GONE = ("pretraining_family",)  # follows from the data set now
 
 
-def _from_dict(cls, raw, origin):
-    """A dataclass from JSON's dict, nested ones too: no field unknown, each of its type, no part missing.
+def named_setting(name: str, origin: str = "") -> Setting:
+    """The setting of a name, "steps" or "train.steps". Raises UserError, with near names, if there is none."""
+    part, _, short = name.rpartition(".")
+    found = SETTINGS.get(_RENAMED.get(short, short))
+    if found is None or part not in ("", found.part):
+        near = f"Did you mean {found.key}? " if found is not None else did_you_mean(name, _names(with_part=bool(part)))
+        raise UserError(f"No such setting. Received: {origin}{name}. {near}See train.py --help for all of them.")
+    return found
 
-    A field that is missing was not there yet when the configuration was written: it has its default.
+
+def _names(with_part: bool) -> list[str]:
+    return [each.key if with_part else each.name for each in SETTINGS.values()]
+
+
+def read_settings(path: pathlib.Path) -> dict[str, typing.Any]:
+    """The values that a file like a run's `config.json` gives, by name; it may leave out whatever it likes.
+
+    Raises:
+        UserError: no such file, or a setting or a value that does not exist.
     """
-    hints = typing.get_type_hints(cls)
-    parts = {name for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
-    if not isinstance(raw, dict) or not parts <= set(raw) <= set(hints):
+    values = _values(_parsed(_read(path), str(path)), str(path))
+    for name, value in values.items():
+        SETTINGS[name].check(value, f"{path}: ")
+    return {name: SETTINGS[name].expanded(value) for name, value in values.items()}
+
+
+def _read(path: pathlib.Path) -> str:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(
+                f"The configuration is too large. Received: {path}. Restore it: at most {MAX_BYTES:,} bytes."
+            )
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"No configuration could be read. Received: {path}: {error}. Check the path.") from error
+
+
+def _parsed(text: str, origin: str) -> dict[str, dict]:
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"The configuration is not JSON. Received: {origin}: {error}. Restore the file.") from error
+    if not isinstance(raw, dict) or not all(isinstance(part, dict) for part in raw.values()) or set(raw) - set(_PARTS):
         found = sorted(raw) if isinstance(raw, dict) else type(raw).__name__
         raise UserError(
-            f"The configuration's fields are not as expected. Received: {origin}: {found}. Expected {sorted(hints)}."
+            f"The configuration's parts are not as expected. Received: {origin}: {found}. "
+            f'Write {{"train": {{"steps": 900}}}}, with the parts {", ".join(_PARTS)}.'
         )
+    return raw
+
+
+def _values(raw: dict[str, dict], origin: str) -> dict[str, typing.Any]:
     values = {}
-    for name, hint in hints.items():
-        if name not in raw:
-            continue
-        if name in parts:
-            values[name] = _from_dict(hint, raw[name], f"{origin}: {name}")
-            continue
-        value = float(raw[name]) if hint is float and type(raw[name]) is int else raw[name]
-        # Exact types: True is no number here.
-        if type(value) not in (typing.get_args(hint) or (hint,)):
-            raise UserError(
-                f"A field of the configuration has the wrong type. Received: {origin}: {name}={raw[name]!r}. "
-                f"Expected {hint}."
-            )
-        values[name] = value
-    return cls(**values)
+    for part, fields in raw.items():
+        for name, value in fields.items():
+            if name not in _GONE:
+                found = named_setting(f"{part}.{name}", f"{origin}: ")
+                values[found.name] = found.typed(value, origin)
+    return values
 
 
-# As published: 600 epochs of the 8,855 birds and 120 of COCO's 82,783 pictures at batch 24, and before that 600 epochs
-# of DAMSM at batch 48.
-PUBLISHED = Config(
-    model=ModelConfig(published=True, image_encoder="inception"), train=TrainConfig(pretraining_steps=110_400)
-)
-SMALL = Config(
-    model=ModelConfig(
-        image_size=64,
-        base_filters=8,
-        mask_filters=16,
-        sentence_dim=128,
-        embedding_dim=64,
-        dropout=0.1,
-        text_training="frozen",
-        damsm_weight=0.1,
-        initial_gate=1.0,
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """Settings for one purpose, each table by setting names.
+
+    Attributes:
+        settings: what is otherwise than in `Config()`.
+        datasets: what a data set changes.
+        fine_tuning: what `--from` changes: the first layers of the discriminator know edges and colours already.
+        pretraining: what a data set changes where pretrain_damsm.py, which has more time, is all that is done.
+    """
+
+    settings: dict[str, typing.Any]
+    datasets: dict[str, dict[str, typing.Any]] = dataclasses.field(default_factory=dict)
+    fine_tuning: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
+    pretraining: dict[str, dict[str, typing.Any]] = dataclasses.field(default_factory=dict)
+
+
+PRESETS: dict[str, Preset] = {
+    # Seconds on a CPU: every part of a large training, and pictures of nothing.
+    "tiny": Preset(
+        settings={
+            "image_size": 16,
+            "base_filters": 2,
+            "noise_dim": 8,
+            "sentence_dim": 16,
+            "mask_filters": 4,
+            "embedding_dim": 8,
+            "initial_gate": 1.0,
+            "steps": 20,
+            "batch_size": 4,
+            "pretraining_steps": 10,
+            "pretraining_batch_size": 8,
+            "augment_pictures": 1000,
+            "ema_pictures": 20,
+            "checkpoint_every": 10,
+            "sample_every": 10,
+            "score_count": 8,
+        },
     ),
-    train=TrainConfig(
-        steps=2500,
-        batch_size=16,
-        pretraining_steps=1500,
-        pretraining_batch_size=32,
-        pretraining_rate=5e-3,
-        pretraining_schedule="cosine",
-        pretraining_gamma3=20.0,
-        pretraining_word_group=16,
-        augment_pictures=20_000,
-        ema_pictures=500,
-        checkpoint_every=100,
-        sample_every=100,
+    "small": Preset(
+        settings={
+            "image_size": 64,
+            "base_filters": 8,
+            "mask_filters": 16,
+            "sentence_dim": 128,
+            "embedding_dim": 64,
+            "dropout": 0.1,
+            "text_training": "frozen",
+            "damsm_weight": 0.1,
+            "initial_gate": 1.0,
+            "steps": 2500,
+            "batch_size": 16,
+            "pretraining_steps": 1500,
+            "pretraining_batch_size": 32,
+            "pretraining_rate": 5e-3,
+            "pretraining_schedule": "cosine",
+            "pretraining_gamma3": 20.0,
+            "pretraining_word_group": 16,
+            "augment_pictures": 20_000,
+            "ema_pictures": 500,
+            "checkpoint_every": 100,
+            "sample_every": 100,
+        },
+        # Some eight minutes on two cores.
+        datasets={
+            "synthbirds": {"pretraining_steps": 300, "steps": 900, "generator_rate": 4e-4, "encoder_rate": 1.6e-4}
+        },
+        fine_tuning={"frozen_blocks": 1},
+        pretraining={"synthbirds": {"pretraining_steps": 3000, "pretraining_batch_size": 64, "pretraining_rate": 8e-3}},
     ),
-)
-PRESETS = {"published": PUBLISHED, "small": SMALL}
-# What --from changes in a preset: the first layers of the discriminator know what edges and colours are.
-FINE_TUNING: dict[str, dict[str, typing.Any]] = {
-    "published": {"frozen_blocks": 2, "generator_rate": 5e-5, "discriminator_rate": 2e-4},
-    "small": {"frozen_blocks": 1},
+    # As published: 600 epochs of the 8,855 birds and 120 of COCO's 82,783 pictures at batch 24, and before that 600
+    # epochs of DAMSM at batch 48, with COCO's captions cut to fewer words.
+    "paper": Preset(
+        settings={"published": True, "image_encoder": "inception", "pretraining_steps": 110_400},
+        datasets={"coco": {"steps": 413_900, "pretraining_steps": 1_034_400}},
+        fine_tuning={"frozen_blocks": 2, "generator_rate": 5e-5, "discriminator_rate": 2e-4},
+        pretraining={"coco": {"max_words": 15}},
+    ),
 }
-# What a data set changes in a preset.
-_CHANGES: dict[tuple[str, str], dict[str, typing.Any]] = {
-    ("published", "coco"): {"steps": 413_900, "pretraining_steps": 1_034_400},
-    # Some eight minutes on two cores.
-    ("small", "synthbirds"): {"pretraining_steps": 300, "steps": 900, "generator_rate": 4e-4, "encoder_rate": 1.6e-4},
-}
+_FORMER_PRESETS = {"published": "paper"}
 
 
-def preset(name: str, dataset: str) -> Config:
+def preset_name(name: str) -> str:
+    """The present name of a preset. Raises UserError if there is no such preset."""
+    name = _FORMER_PRESETS.get(name, name)
+    if name not in PRESETS:
+        near = did_you_mean(name, PRESETS)
+        raise UserError(f"No such preset. Received: {name!r}. {near}Use one of {', '.join(PRESETS)}.")
+    return name
+
+
+def preset(name: str, dataset: str, pretraining: bool = False) -> Config:
     """A preset's configuration for a data set.
+
+    Args:
+        name: in `PRESETS`.
+        dataset: in `data.DATASETS`.
+        pretraining: the pretraining is a run of its own.
 
     Raises:
         UserError: no such preset.
     """
-    if name not in PRESETS:
-        raise UserError(f"No such preset. Received: {name!r}. Use one of {', '.join(PRESETS)}.")
-    config = PRESETS[name].override(dataset=dataset, **_CHANGES.get((name, dataset), {}))
+    chosen = PRESETS[preset_name(name)]
+    config = Config().override(dataset=dataset, **chosen.settings)
+    config = config.override(**chosen.datasets.get(dataset, {}))
+    if pretraining:
+        config = config.override(**chosen.pretraining.get(dataset, {}))
     if dataset == "synthbirds":
-        # Drawn at just the right size, and another bird for every index: no need to vary them.
+        # Rendered at just the right size, and another bird for every index: no need to vary them.
         config = config.override(random_crop=False, random_flip=False)
     return config

@@ -1,5 +1,8 @@
 """The one kind of error that a user can repair."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(ValueError):
     """Something from outside is wrong: a flag, a file, a caption.
@@ -7,3 +10,9 @@ class UserError(ValueError):
     The message is one line in three parts: what was wrong, what was received, what to do. Scripts print it
     without a traceback and exit with status 1.
     """
+
+
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """A question that names what is spelled like `name`, each with a prefix; it ends in a space. "" if nothing is."""
+    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.65)
+    return f"Did you mean {' or '.join(prefix + each for each in near)}? " if near else ""

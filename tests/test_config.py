@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import pathlib
 
 import pytest
 
 from ssagan_tf import UserError
-from ssagan_tf.config import PRESETS, Config, ModelConfig, TrainConfig, preset
+from ssagan_tf.config import PRESETS, SETTINGS, Config, ModelConfig, TrainConfig, preset, read_settings
+from ssagan_tf.core.settings import shown
 from ssagan_tf.data import DATASETS
 
 OTHER = Config(
@@ -15,7 +17,7 @@ OTHER = Config(
 ).override(dataset="folder", data_dir="/some/where é")
 
 
-@pytest.mark.parametrize("config", [Config(), OTHER, *PRESETS.values()], ids=["default", "other", *PRESETS])
+@pytest.mark.parametrize("config", [Config(), OTHER], ids=["default", "other"])
 def test_json_gives_the_same_configuration_back(config, tmp_path):
     assert Config.from_json(config.to_json()) == config
     config.save(tmp_path / "config.json")
@@ -39,12 +41,12 @@ BAD = {
     "not JSON": ("{", "not JSON"),
     "deep": ("[" * 100_000, "not JSON"),
     "long number": ('{"model": ' + "9" * 10_000 + "}", "not JSON"),
-    "longer than a fraction can be": (edited(model={"dropout": 10**400}), "too large"),
-    "a list": ("[]", "fields are not as expected.*list"),
-    "nothing": ("null", "fields are not as expected"),
-    "a part missing": (json.dumps({"model": {}}), "fields are not as expected"),
-    "a part of another kind": (json.dumps(dataclasses.asdict(Config()) | {"train": 3}), "train: int"),
-    "unknown field": (edited(model={"colour": 1}), "model: .*'colour'"),
+    "longer than a fraction can be": (edited(model={"dropout": 10**400}), "dropout is too large"),
+    "a list": ("[]", "parts are not as expected.*list"),
+    "nothing": ("null", "parts are not as expected"),
+    "a part missing": (json.dumps({"model": {}}), "not complete. .* without data, train"),
+    "a part of another kind": (json.dumps(dataclasses.asdict(Config()) | {"train": 3}), "parts are not as expected"),
+    "unknown field": (edited(model={"colour": 1}), "No such setting.*model.colour"),
     "text for a number": (edited(train={"steps": "7"}), "wrong type.*steps='7'"),
     "true for a number": (edited(train={"steps": True}), "wrong type.*steps=True"),
     "part of a step": (edited(train={"steps": 7.5}), "wrong type.*steps=7.5"),
@@ -88,9 +90,10 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
         Config.load(tmp_path)
 
 
-def test_overriding_changes_fields_of_any_part_and_none_changes_nothing():
-    config = Config().override(steps=5, image_size=64, dataset="coco", seed=None)
-    assert (config.train.steps, config.model.image_size, config.data.dataset, config.train.seed) == (5, 64, "coco", 0)
+def test_overriding_changes_fields_of_any_part():
+    config = Config().override(steps=5, image_size=64, dataset="coco", image_encoder=None)
+    assert (config.train.steps, config.model.image_size, config.data.dataset) == (5, 64, "coco")
+    assert config.model.image_encoder is None
     assert Config().override() == Config()
     assert Config().override(steps=221_400) == Config()
     with pytest.raises(TypeError, match="colour"):
@@ -142,7 +145,7 @@ def test_presets_are_whole_for_every_data_set(name, dataset):
 
 
 def test_published_numbers_are_in_the_published_preset():
-    config = preset("published", "cub")
+    config = preset("paper", "cub")
     assert (config.model.image_size, config.model.noise_dim, config.model.sentence_dim) == (256, 100, 256)
     assert (config.model.mask_filters, config.model.embedding_dim, config.model.max_words) == (100, 300, 18)
     assert config.train.batch_size == 24
@@ -151,9 +154,82 @@ def test_published_numbers_are_in_the_published_preset():
     assert config.model.initial_gate == 0 and config.train.ema_pictures == 0
     # 600 epochs of 8,855 birds and 120 of COCO's 82,783 pictures, in batches of 24.
     assert abs(config.train.steps - 600 * 8855 / 24) < 100
-    assert abs(preset("published", "coco").train.steps - 120 * 82_783 / 24) < 100
+    assert abs(preset("paper", "coco").train.steps - 120 * 82_783 / 24) < 100
 
 
 def test_unknown_presets_are_refused():
-    with pytest.raises(UserError, match="No such preset. Received: 'huge'. Use one of published, small"):
+    with pytest.raises(UserError, match="No such preset. Received: 'huge'. Use one of tiny, small, paper"):
         preset("huge", "cub")
+    assert preset("published", "cub") == preset("paper", "cub")  # its former name
+
+
+# === Settings say what they are ===
+
+
+def test_a_file_of_an_earlier_version_is_read_with_its_names():
+    old = json.loads(Config().to_json())
+    old["train"] |= {"start": "synthbirds_64", "pretraining_family": 8}
+    del old["train"]["initial_model"]
+    assert Config.from_json(json.dumps(old)) == Config().override(initial_model="synthbirds_64")
+
+
+def test_every_setting_says_what_it_means_and_has_a_default_that_it_allows():
+    for name, setting in SETTINGS.items():
+        assert setting.help.endswith("."), name
+        assert setting.path is None or str in setting.kinds
+        setting.check(Config().flat()[name])
+    assert {SETTINGS[name].key for name in ("steps", "image_size")} == {"train.steps", "model.image_size"}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_default_is_read_from_the_text_that_shows_it(name):
+    value = Config().flat()[name]
+    read = SETTINGS[name].parse(shown(value))
+    assert read == value and type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    "name, text, problem",
+    [
+        ("steps", "many", "steps must be a whole number. Received: 'many'. Use 1 to 99999999."),
+        ("steps", "1.5", "steps must be a whole number"),
+        ("steps", "0", "steps is out of range. Received: 0. Use"),
+        ("generator_rate", "x", "generator_rate must be a number"),
+        ("generator_rate", "nan", "generator_rate is out of range"),
+        ("fused", "perhaps", "fused must be true or false"),
+        ("augment", "adaptiv", "No such augment. Received: 'adaptiv'. Did you mean adaptive. Use one of none, fixed"),
+        ("image_size", "100", "image_size must be a power of two. Received: 100. Use 64, 128 or 256."),
+        ("text_encoder", "bert", "text_encoder does not exist. Received: bert. Use lstm or hub:FOLDER"),
+        ("data_dir", "gs://bucket/x", "Addresses of this kind are not read or written. Received: gs://bucket/x"),
+        ("initial_model", "s3://bucket/x", "Use a local path or hf://, kaggle://"),
+    ],
+)
+def test_a_text_that_is_no_value_is_refused_and_what_may_be_is_named(name, text, problem):
+    with pytest.raises(UserError, match=problem):
+        SETTINGS[name].parse(text)
+
+
+def test_a_text_is_read_by_the_settings_type(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    given = {"steps": "7", "generator_rate": "2e-4", "fused": "Yes", "image_encoder": "none", "data_dir": "~/birds"}
+    given |= {"text_encoder": "hub:~/use", "initial_model": "hf://me/birds", "word_vectors": "7"}
+    read = {name: SETTINGS[name].parse(text) for name, text in given.items()}
+    assert list(read.values()) == [
+        *(7, 2e-4, True, None, "/home/me/birds"),
+        *("hub:/home/me/use", "hf://me/birds", "7"),
+    ]
+
+
+def test_a_file_may_leave_out_what_it_likes_and_names_are_checked(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text('{"train": {"steps": 9, "start": "~/x"}, "model": {"dropout": 0}}')
+    assert read_settings(path) == {"steps": 9, "initial_model": str(pathlib.Path.home() / "x"), "dropout": 0.0}
+    for text, problem in {
+        '{"train": {"stepz": 9}}': "No such setting. Received: .*mine.json: train.stepz. Did you mean train.steps",
+        '{"model": {"steps": 9}}': "model.steps. Did you mean train.steps",
+        '{"steps": 9}': 'parts are not as expected. .*Write {"train": {"steps": 900}}',
+        '{"train": {"steps": 0}}': "steps is out of range. Received: .*mine.json: 0",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(UserError, match=problem):
+            read_settings(path)

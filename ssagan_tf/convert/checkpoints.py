@@ -270,7 +270,7 @@ def _written(out: str | os.PathLike, part: str, file_format: str) -> dict[str, n
 
 
 def _config(model: ModelConfig, dataset: str) -> Config:
-    config = dataclasses.replace(preset("published", dataset), model=model)
+    config = dataclasses.replace(preset("paper", dataset), model=model)
     config.check("the checkpoints: ")
     return config
 

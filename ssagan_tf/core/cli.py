@@ -22,14 +22,16 @@ import tempfile
 import textwrap
 import types
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
-from ssagan_tf.core import calling
-from ssagan_tf.errors import UserError
+from ssagan_tf.core import calling, files
+from ssagan_tf.errors import UserError, did_you_mean
 
-_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Check the flags, and do nothing.")
+# Flags belong to the script that has them made here, not to this module.
+flags.disclaim_key_flags()
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Check the flags, and do nothing.", module_name=__name__)
 _HELP = {"--help", "-help", "-h", "-?"}
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _WIDTH = 100
@@ -37,6 +39,23 @@ _PACKAGE = pathlib.Path(__file__).parents[1]
 _COLUMN = 24  # where the help of a flag begins
 _MISSING = re.compile(r"flag --(\w+)=None: Flag --\1 must have a value other than None\.")
 _ABSL_ADDS = re.compile(r"^<[^>]*>: |;\s+repeat this option to specify a list of values$")
+# Words of other programs -> ours; "set" stands for a setting.
+_OTHER_WORDS = {
+    "epochs epoch iterations iters num_steps max_steps max_iterations train_steps": "steps",
+    "prompt prompts text": "caption",
+    "prompts_file captions_path text_file": "captions_file",
+    "lr learning_rate": "set=train.generator_rate=VALUE and --set=train.discriminator_rate=VALUE",
+    "output outdir output_dir out_dir logdir run output_path": "out",
+    "resolution size img_size image_resolution": "image_size",
+    "num_images num_samples n samples": "count",
+    "data dataset_path data_path train_data_dir root datadir data_root": "data_dir",
+    "ckpt checkpoint_path weights model_path model_dir pretrained": "model",
+    "batch bs": "batch_size",
+    "continue restore load resume_from": "resume",
+    "init_from finetune fine_tune": "from",
+    "random_seed": "seed",
+    "fp16 amp mixed_precision dtype": "precision",
+}
 _KINDS = {"string": "TEXT", "int": "INTEGER", "float": "NUMBER", "multi string": "TEXT"}
 
 
@@ -76,6 +95,35 @@ class _Plain(stdlib_logging.Formatter):
 def _worth_telling(record: stdlib_logging.LogRecord) -> bool:
     """Whether it is ours, or a warning: TensorFlow and the quantizer log all that they do in the same place."""
     return record.levelno > stdlib_logging.INFO or _PACKAGE in pathlib.Path(record.pathname).parents
+
+
+class Checked(flags.ArgumentParser):
+    """Reads a flag by a function that raises UserError.
+
+    Args:
+        read: text -> value.
+        choices: the values, for --help.
+        kind: what --help has in their place.
+    """
+
+    def __init__(self, read: Callable[[str], Any], choices: tuple[str, ...] | None = None, kind: str = "TEXT"):
+        super().__init__()
+        self._read = read
+        self.enum_values = choices
+        self.kind = kind
+
+    def parse(self, argument: Any) -> Any:
+        try:
+            return self._read(argument) if isinstance(argument, str) else argument
+        except UserError as error:
+            raise ValueError(str(error)) from error
+
+
+def path_flag(name: str, default: str | None, help: str, schemes: tuple[str, ...] = (), **kwargs) -> flags.FlagHolder:
+    """Defines the flag of a path, in which "~" is the home folder; addresses but those of `schemes` are refused."""
+    return flags.DEFINE(
+        Checked(lambda text: files.user_path(text, schemes), kind="PATH"), name, default, help, **kwargs
+    )
 
 
 def say(message: str) -> None:
@@ -144,10 +192,19 @@ def _parse(argv: list[str], script: types.ModuleType) -> list[str]:
     """Reads the flags; shows help or refuses what is wrong, before anything slow is imported."""
     hint = f"See {calling.command()} --help."
     if _HELP.intersection(argv):
+        with contextlib.suppress(flags.Error):  # only to know which defaults to show
+            flags.FLAGS([each for each in argv if each not in _HELP], known_only=True)
+        flags.FLAGS.mark_as_parsed()
         say(_help(script))
         sys.exit(0)
     try:
         rest = flags.FLAGS(argv)
+        if hasattr(script, "SETTINGS"):
+            script.SETTINGS.given()
+    except UserError as error:
+        _fail(f"{error} {hint}", 2)
+    except flags.UnrecognizedFlagError as error:
+        _fail(f"No such flag. Received: --{error.flagname}. {_meant(error.flagname, script)}{hint}", 2)
     except flags.Error as error:
         missing = [f"--{name}" for name in _MISSING.findall(str(error))]
         _fail(f"Missing: {' and '.join(missing)}. {hint}" if missing else f"{_full_stop(error)} {hint}", 2)
@@ -156,26 +213,54 @@ def _parse(argv: list[str], script: types.ModuleType) -> list[str]:
     return rest
 
 
+def _meant(name: str, script: types.ModuleType) -> str:
+    """A question, and a space, that names what may be meant by a flag that does not exist."""
+    name = name.replace("-", "_")
+    known = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(script)]
+    for key, _ in script.SETTINGS.about() if hasattr(script, "SETTINGS") else ():
+        if key.endswith(f".{name}"):
+            return f"Did you mean --set={key}=VALUE? "
+    for words, ours in _OTHER_WORDS.items():
+        if name in words.split() and ours.partition("=")[0] in known:
+            return f"Did you mean --{ours}? "
+    return did_you_mean(name, known, "--")
+
+
 def _full_stop(error: flags.Error) -> str:
     text = str(error).removeprefix("flag ").replace(" ?", "?")
     return text if text.endswith(("?", ".")) else f"{text}."
 
 
 def _help(script: types.ModuleType) -> str:
-    shown = [*flags.FLAGS.get_key_flags_for_module(script), flags.FLAGS["dry_run"]]
-    doc = inspect.getdoc(script) or ""
-    return "\n".join([doc.strip(), "", "Flags:", *map(_flag_help, shown)])
+    """The script's docstring, its flags, and the settings that have none, with their defaults."""
+    settings = getattr(script, "SETTINGS", None)
+    defaults = settings.defaults() if settings is not None else {}
+    lines = [(inspect.getdoc(script) or "").strip(), "", "Flags:"]
+    for flag in [*flags.FLAGS.get_key_flags_for_module(script), flags.FLAGS["dry_run"]]:
+        lines += _flag_help(flag, defaults.get(flag.name))
+    if settings is not None:
+        lines += ["", "More settings, as --set=NAME=VALUE or in a file as --config=FILE:"]
+        for name, help in settings.about():
+            lines += _entry(f"  {name}", f"{help} [default: {defaults[name]}]")
+        lines += ["", settings.shown_for()]
+    return "\n".join(lines)
 
 
-def _flag_help(flag: flags.Flag) -> str:
+def _flag_help(flag: flags.Flag, default: str | None) -> list[str]:
     values = getattr(flag.parser, "enum_values", None)
-    kind = "|".join(values) if values else _KINDS.get(flag.flag_type(), "VALUE")
-    name = f"  --{flag.name}" if flag.boolean else f"  --{flag.name}={kind}"
+    kind = "|".join(values) if values else getattr(flag.parser, "kind", None) or _KINDS.get(flag.flag_type(), "VALUE")
     text = _ABSL_ADDS.sub("", flag.help or "")
-    if flag.default not in (None, []) and flag.default is not False and "[default:" not in text:
-        text += f" [default: {flag.default}]"
+    if default is None and flag.default not in (None, []) and flag.default is not False:
+        default = str(flag.default)
+    if default not in (None, "none") and "[default:" not in text:
+        text += f" [default: {default}]"
+    return _entry(f"  --{flag.name}" if flag.boolean else f"  --{flag.name}={kind}", text)
+
+
+def _entry(name: str, text: str) -> list[str]:
+    """A name, and what is said of it in the second column."""
     indent = " " * _COLUMN
-    wrapped = textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=indent)
+    lines = textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent)
     if len(name) > _COLUMN - 2:
-        return f"{name}\n{wrapped}"
-    return name + wrapped[len(name) :]
+        return [name, *lines]
+    return [name + lines[0][len(name) :], *lines[1:]]

@@ -19,6 +19,27 @@ BUNDLED_MODEL = SAVED_MODELS / "synthbirds-64"  # small, of drawn birds
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
+def user_path(text: str, schemes: tuple[str, ...] = ()) -> str:
+    """A path as a user writes it, with the home folder in place of "~".
+
+    Args:
+        text: the path.
+        schemes: those that it may begin with: "hf" of "hf://OWNER/NAME".
+
+    Raises:
+        UserError: another scheme, which would become a folder of that name, or nothing.
+    """
+    scheme, colon, _ = text.partition("://")
+    if colon and scheme in schemes:
+        return text
+    if colon and scheme.isalnum():
+        known = f" or {', '.join(f'{each}://' for each in schemes)}" if schemes else ""
+        raise UserError(f"Addresses of this kind are not read or written. Received: {text}. Use a local path{known}.")
+    if not text:
+        raise UserError("A path is empty. Received: ''. Name a file or a folder.")
+    return os.path.expanduser(text)
+
+
 def _aside(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
 

@@ -158,9 +158,9 @@ def _pretrained(config: Config, run: Run) -> str:
 def _fine_tuned(config: Config, damsm: str, start: str) -> Config:
     """Goes on from a model, whose encoders then learn from the new pictures for as long as those of the others did."""
     steps = Config.load(pathlib.Path(damsm) / CONFIG_FILE).train.pretraining_steps
-    config = dataclasses.replace(config, train=dataclasses.replace(config.train, damsm=None, pretraining_steps=steps))
-    name = "published" if config.model.published else "small"
-    return fine_tuned(config, name, start, {"start": start, "image_size": config.model.image_size})
+    name = "paper" if config.model.published else "small"
+    given = {"initial_model": start, "image_size": config.model.image_size}
+    return fine_tuned(config.override(damsm=None, pretraining_steps=steps), name, given)
 
 
 def _train(run: Run, config: Config) -> None:

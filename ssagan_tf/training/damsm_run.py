@@ -12,8 +12,6 @@ import dataclasses
 import os
 import pathlib
 import shlex
-import time
-import typing
 
 import keras
 import safetensors
@@ -24,6 +22,7 @@ from ssagan_tf.core import files
 from ssagan_tf.damsm import DAMSM, DAMSM_FILE
 from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import Source
+from ssagan_tf.data.synthbirds import SynthBirds
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.attention import attention_sheet, part_attention
 from ssagan_tf.evaluation.held_out import HeldOut, held_out, retrieval
@@ -47,17 +46,6 @@ Train with them: `python scripts/train.py --dataset={dataset} --damsm={run}`
 Go on:           `python scripts/pretrain_damsm.py --dataset={dataset} --out={run} --resume`
 Watch:           `tensorboard --logdir={run}`
 """
-# What is otherwise than in the preset of the training after it: COCO's captions are cut to fewer words, as published,
-# and there is time for more and larger iterations.
-_ALONE: dict[tuple[str, str], dict[str, typing.Any]] = {
-    ("published", "coco"): {"max_words": 15},
-    ("small", "synthbirds"): {
-        "pretraining_steps": 3000,
-        "pretraining_batch_size": 64,
-        "pretraining_rate": 8e-3,
-        "pretraining_family": 8,
-    },
-}
 _SHEET_ROWS = 6
 _DRAWS = 10
 
@@ -73,19 +61,9 @@ class Outcome(Ended):
     report: str
 
 
-def resolve(
-    dataset: str, preset_name: str | None, out: str | os.PathLike | None, resume: bool, **flags
-) -> tuple[Run, Config]:
+def resolve(out: str | os.PathLike | None, resume: bool, preset_name: str | None = None, **given) -> tuple[Run, Config]:
     """As `trainer.resolve_run`, for a pretraining alone."""
-    if out is None and not resume:
-        out = f"runs/damsm-{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
-    run, config = resolve_run(dataset, preset_name, out, resume, **flags)
-    return (run, config) if run.begun() else (run, alone(config).override(**flags))
-
-
-def alone(config: Config) -> Config:
-    """A training's configuration as it is for a pretraining of its own, which has more time."""
-    return config.override(**_ALONE.get(("published" if config.model.published else "small", config.data.dataset), {}))
+    return resolve_run(out, resume, preset_name, pretraining=True, **given)
 
 
 def summary(outcome: Outcome, config: Config) -> str:
@@ -132,7 +110,7 @@ def pretrain(run: Run, config: Config) -> Outcome:
     epoch = epoch_of(data, config.train.pretraining_batch_size)
     chosen_by = held_out(data, config.model.image_size, half=0)
     validation = Validation(run, damsm, chosen_by, encoder, vocabulary, progress, epoch)
-    fit_damsm(run, damsm, data, encoder, config, progress, [progress, stop, validation])
+    fit_damsm(run, damsm, data, encoder, config, progress, [progress, stop, validation], SynthBirds.FAMILY)
     report = evaluate(run, damsm, data, config, encoder)
     return Outcome(run, progress.step, stop.signal, stop.time_is_up, report)
 

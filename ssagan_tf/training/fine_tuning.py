@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import os
 import re
+import typing
+from collections.abc import Mapping
 
 import numpy as np
 
-from ssagan_tf.config import FINE_TUNING, Config
+from ssagan_tf.config import PRESETS, Config, preset_name
 from ssagan_tf.errors import UserError
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text.vocabulary import Vocabulary
@@ -35,25 +36,25 @@ _LEFT_OUT = ("/batches",)  # counters, which are not worth telling of
 _TOLD = 8  # new words and arrays
 
 
-def fine_tuned(config: Config, preset: str, start: str | os.PathLike, flags: dict) -> Config:
+def fine_tuned(config: Config, preset: str, given: Mapping[str, typing.Any]) -> Config:
     """The configuration of a training that goes on from a model.
 
     Args:
         config: the preset's.
         preset: its name, which also says what is frozen and how fast the rest learns.
-        start: a model folder, a run folder, or a model's name or handle.
-        flags: what else is given, by the names of fields; None where nothing was.
+        given: settings by name; `initial_model` is a model folder, a run folder, or a model's name or handle.
 
     Raises:
         UserError: no model there, or flags that make it another one.
     """
+    start = given["initial_model"]
     theirs = Config.load(folder_of(start) / CONFIG_FILE).model
     sizes = {name: getattr(theirs, name) for name in _SIZES}
-    other = [f"{name}={flags[name]}, was {was}" for name, was in sizes.items() if flags.get(name) not in (None, was)]
-    size = flags.get("image_size") or theirs.image_size
+    other = [f"{name}={given[name]}, was {was}" for name, was in sizes.items() if given.get(name, was) != was]
+    size = given.get("image_size") or theirs.image_size
     if size < theirs.image_size:
         other.append(f"image_size={size}, was {theirs.image_size}")
-    other += [f"--{name} beside --from, which brings its own encoders" for name in _ENCODERS if flags.get(name)]
+    other += [f"--{name} beside --from, which brings its own encoders" for name in _ENCODERS if given.get(name)]
     if other:
         raise UserError(
             f"A model keeps its sizes, and its pictures can only grow. Received: {start} with {'; '.join(other)}. "
@@ -61,9 +62,8 @@ def fine_tuned(config: Config, preset: str, start: str | os.PathLike, flags: dic
         )
     if size > theirs.image_size or theirs.grown_from:
         sizes["grown_from"] = theirs.grown_from or theirs.image_size
-    model = dataclasses.replace(config.model, **sizes, image_size=size)
-    config = dataclasses.replace(config, model=model)
-    return config.override(**FINE_TUNING[preset], **{name: value for name, value in flags.items() if value is not None})
+    fine_tuning = PRESETS[preset_name(preset)].fine_tuning
+    return config.override(**{**sizes, "image_size": size, **fine_tuning, **given})
 
 
 @dataclasses.dataclass(frozen=True)

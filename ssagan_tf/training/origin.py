@@ -21,7 +21,7 @@ from ssagan_tf.training.run import Run
 _FREE = {
     "data_dir",
     "damsm",
-    "start",
+    "initial_model",
     "word_vectors",
     "steps",
     "batch_size",
@@ -48,7 +48,7 @@ def origin(config: Config, vocabulary: Vocabulary, data: Prepared | Source, devi
 def check_same_run(was: Config, config: Config, run: Run) -> None:
     """Raises UserError, naming what differs, unless a run begun as `was` may go on as `config`."""
     different = [
-        f"{name}={now!r}, was {before!r}" for name, (before, now) in _changes(was, config).items() if name not in _FREE
+        f"{name}={now!r}, was {before!r}" for name, (before, now) in changes(was, config).items() if name not in _FREE
     ]
     if different:
         raise UserError(
@@ -58,7 +58,7 @@ def check_same_run(was: Config, config: Config, run: Run) -> None:
 
 
 def check_origin(found: Checkpoint, now: dict[str, typing.Any], run: Run) -> None:
-    """Whether the run may go on from the checkpoint; another batch size or number of devices is told.
+    """Whether the run may go on from the checkpoint; another number of devices is logged.
 
     Args:
         found: what is to be gone on from.
@@ -86,16 +86,11 @@ def check_origin(found: Checkpoint, now: dict[str, typing.Any], run: Run) -> Non
                 f"The run was begun with {what}. Received: {found.folder}, whose {name} is not what is here. "
                 "Give it what it was begun with, or choose another --out."
             )
-    told = {"batch_size": (was.train.batch_size, config.train.batch_size), "devices": (note["devices"], now["devices"])}
-    for name, (before, after) in told.items():
-        if before != after:
-            logging.info("Going on with %s=%s, was %s.", name, after, before)
+    if note["devices"] != now["devices"]:
+        logging.info("Going on with %d devices, was %d.", now["devices"], note["devices"])
 
 
-def _changes(was: Config, config: Config) -> dict[str, tuple]:
-    """Fields that differ, by name: (before, now)."""
-    before, now = (
-        {name: value for part in dataclasses.asdict(each).values() for name, value in part.items()}
-        for each in (was, config)
-    )
+def changes(was: Config, config: Config) -> dict[str, tuple]:
+    """Settings that differ, by name: (before, now)."""
+    before, now = was.flat(), config.flat()
     return {name: (before[name], now[name]) for name in now if before[name] != now[name]}

@@ -54,8 +54,8 @@ def vocabulary_for(data: Prepared | Source, config: Config) -> Vocabulary:
         UserError: data and DAMSM have different vocabularies, or the DAMSM does not fit the model.
     """
     folder = config.train.damsm
-    if config.train.start is not None:
-        return Vocabulary.load(folder_of(config.train.start) / VOCABULARY_FILE).merged(vocabulary_of(data))
+    if config.train.initial_model is not None:
+        return Vocabulary.load(folder_of(config.train.initial_model) / VOCABULARY_FILE).merged(vocabulary_of(data))
     if folder is None:
         return vocabulary_of(data)
     _check_sizes(config, pathlib.Path(folder))
@@ -154,7 +154,7 @@ def begin_pretraining(run: Run, damsm: DAMSM, config: Config) -> int:
     if found is None:
         if isinstance(damsm.image_encoder, ImageEncoder):
             _take_imagenet_weights(damsm.image_encoder)
-        random_words = not (config.train.start or config.train.word_vectors)
+        random_words = not (config.train.initial_model or config.train.word_vectors)
         short = config.train.pretraining_schedule != "published"
         if isinstance(damsm.text_encoder, TextEncoder) and random_words and short:
             embedding = damsm.text_encoder.embedding.embeddings
@@ -199,6 +199,7 @@ def fit_damsm(
     config: Config,
     progress: Counting,
     callbacks: list[keras.callbacks.Callback],
+    family: int = 1,
 ) -> None:
     """Pretrains from the iteration that `progress` is at to `config.train.pretraining_steps`.
 
@@ -210,6 +211,7 @@ def fit_damsm(
         config: batch size, rate and its schedule.
         progress: one of the callbacks, which knows the iteration.
         callbacks: called before a state is saved.
+        family: of rendered birds, how many in a row look alike; see `SynthBirds`.
 
     Raises:
         UserError: the data is damaged, or training has diverged.
@@ -219,11 +221,11 @@ def fit_damsm(
     batch_size = train.pretraining_batch_size
     batch_size += -batch_size % damsm.distribute_strategy.num_replicas_in_sync
     given: typing.Any = data
-    family = 1
+    together = 1
     if isinstance(data, SynthBirds):
-        family = math.gcd(train.pretraining_family, data.count["train"])
-        given = _Kept(SynthBirds(data.image_size, data.seed, data.count, family))
-    batches = training_batches(given, encoder, config.override(batch_size=batch_size), first_step, together=family)
+        together = math.gcd(family, data.count["train"])
+        given = _Kept(SynthBirds(data.image_size, data.seed, data.count, together))
+    batches = training_batches(given, encoder, config.override(batch_size=batch_size), first_step, together=together)
     epoch = epoch_of(data, batch_size)
     rate = PretrainingRate(train.pretraining_schedule, train.pretraining_rate, train.pretraining_steps, epoch, progress)
     state = damsm.state_variables()

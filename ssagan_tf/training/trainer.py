@@ -14,12 +14,12 @@ from absl import logging
 
 from ssagan_tf.config import Config, preset
 from ssagan_tf.core import hardware
-from ssagan_tf.data import open_source
+from ssagan_tf.data import DATASETS, open_source
 from ssagan_tf.data.pipeline import first_captions, training_batches
 from ssagan_tf.data.records import FINISHED, Prepared, is_prepared, open_prepared, prepare
 from ssagan_tf.data.source import DRAWN, Source
 from ssagan_tf.data.synthbirds import FIXED_CAPTIONS
-from ssagan_tf.errors import UserError
+from ssagan_tf.errors import UserError, did_you_mean
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.step.augmentation import Augmentation
 from ssagan_tf.step.optimizers import adam
@@ -32,7 +32,7 @@ from ssagan_tf.training.early_choice import EarlyChoice
 from ssagan_tf.training.fine_tuning import carry_over, fine_tuned, freeze
 from ssagan_tf.training.fitting import fit
 from ssagan_tf.training.metric_callback import Scoring, check_scorable
-from ssagan_tf.training.origin import check_origin, check_same_run, origin
+from ssagan_tf.training.origin import changes, check_origin, check_same_run, origin
 from ssagan_tf.training.pretraining import provide_encoders, vocabulary_for
 from ssagan_tf.training.run import Ended, Run, load_model
 from ssagan_tf.training.skipped import SkippedSteps
@@ -79,67 +79,82 @@ Next:
   tensorboard --logdir={folder}"""
 
 
-def resolve(
-    dataset: str, preset_name: str | None, out: str | os.PathLike | None, resume: bool, **flags
-) -> tuple[Run, Config]:
+def resolve(out: str | os.PathLike | None, resume: bool, preset_name: str | None = None, **given) -> tuple[Run, Config]:
     """As `resolve_run`, for a training of the GAN: a short trial has a short pretraining."""
-    run, config = resolve_run(dataset, preset_name, out, resume, **flags)
-    if not run.begun():
+    run, config = resolve_run(out, resume, preset_name, **given)
+    if not run.begun() and "pretraining_steps" not in given:
         config = config.override(pretraining_steps=min(config.train.pretraining_steps, config.train.steps))
     return run, config
 
 
 def resolve_run(
-    dataset: str, preset_name: str | None, out: str | os.PathLike | None, resume: bool, **flags
+    out: str | os.PathLike | None,
+    resume: bool,
+    preset_name: str | None = None,
+    pretraining: bool = False,
+    **given,
 ) -> tuple[Run, Config]:
-    """The run folder and the configuration: a preset, what flags override, and what a resumed run was.
+    """The run folder and its configuration: a preset's, or that of the run to resume, and over it what is given.
 
     Args:
-        dataset: the data set's name.
-        preset_name: None: "published" where there is a GPU, else "small". A resumed run keeps its own settings.
         out: run folder; None: `runs/DATASET-TIME`.
         resume: go on with what is in `out`.
-        flags: values by the names of the configuration's fields; None where a flag was not given.
-
-    Returns:
-        (Run, Config).
+        preset_name: None: "paper" where there is a GPU, else "small". A resumed run keeps its own settings.
+        pretraining: the run pretrains encoders and does no more.
+        given: settings by name; a new run needs `dataset`.
 
     Raises:
-        UserError: a folder that is in use and not to be resumed, or flags that make it another run.
+        UserError: a folder that is in use and not to be resumed, or settings that make it another run.
     """
-    if resume and out is None:
+    if resume:
+        return _resumed(out, preset_name, given)
+    if "dataset" not in given:
+        raise UserError(f"A data set is missing. Received: none. Give --dataset={'|'.join(DATASETS)}.")
+    dataset, prefix = given["dataset"], "damsm-" * pretraining
+    run = Run(out or f"runs/{prefix}{dataset}-{time.strftime('%Y%m%d-%H%M%S')}")
+    folder = run.folder
+    if folder.exists() and (not folder.is_dir() or {entry.name for entry in folder.iterdir()} - {DATA}):
+        raise UserError(
+            f"The run folder is not empty. Received: {folder}. Choose another --out, or go on with --resume."
+        )
+    name = preset_name or _default_preset()
+    if given.get("initial_model"):
+        return run, fine_tuned(preset(name, dataset), name, given)
+    config = preset(name, dataset, pretraining).override(**given)
+    if config.train.word_vectors:
+        config = config.override(embedding_dim=word_vectors.dimension(config.train.word_vectors))
+    return run, config
+
+
+def _resumed(out: str | os.PathLike | None, preset_name: str | None, given: dict) -> tuple[Run, Config]:
+    if out is None:
         raise UserError("Nothing to resume. Received: --resume without --out. Name the run folder with --out.")
-    folder = pathlib.Path(out or f"runs/{dataset}-{time.strftime('%Y%m%d-%H%M%S')}")
-    run = Run(folder)
-    if not (resume and run.begun()):
-        if folder.exists() and (not folder.is_dir() or {entry.name for entry in folder.iterdir()} - {DATA}):
-            raise UserError(
-                f"The run folder is not empty. Received: {folder}. Choose another --out, or go on with --resume."
-            )
-        if resume:
-            logging.warning("Nothing to resume in %s: a new run begins.", folder)
-        name = preset_name or _default_preset()
-        if flags.get("start"):
-            return run, fine_tuned(preset(name, dataset), name, flags["start"], flags)
-        config = preset(name, dataset).override(**flags)
-        if config.train.word_vectors:
-            size = word_vectors.dimension(config.train.word_vectors)
-            config = dataclasses.replace(config, model=dataclasses.replace(config.model, embedding_dim=size))
-        return run, config
+    run = Run(out)
+    if not run.begun():
+        near = did_you_mean(str(run.folder), _runs_beside(run.folder))
+        raise UserError(f"No run to resume. Received: {run.folder}. {near}Leave --resume out to begin a new one.")
     if preset_name:
         raise UserError(f"A resumed run keeps its settings. Received: --preset={preset_name}. Leave it out.")
     was = run.config()
     # A limit of time is that of one call, not of the run.
-    given = {name: value for name, value in flags.items() if value is not None}
-    config = was.override(**{"max_minutes": 0.0, **given, "dataset": dataset})
+    config = was.override(**{"max_minutes": 0.0, **given})
     check_same_run(was, config, run)
+    for name, (before, now) in changes(was, config).items():
+        if name in given:
+            logging.info("Going on with %s=%r, was %r.", name, now, before)
     return run, config
+
+
+def _runs_beside(folder: pathlib.Path) -> list[str]:
+    """The runs in the same place."""
+    beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
+    return sorted(str(each) for each in beside if Run(each).begun())
 
 
 def _default_preset() -> str:
     if tf.config.list_physical_devices("GPU"):
-        return "published"
-    logging.warning("No GPU found: taking the small preset. For the published settings use --preset=published.")
+        return "paper"
+    logging.warning("No GPU found: taking the small preset. For the paper's settings use --preset=paper.")
     return "small"
 
 
@@ -194,8 +209,8 @@ def train(run: Run, config: Config) -> Outcome:
     stop = StopGently(config.train.max_minutes)
     if first_step is None:
         first_step = 0
-        if config.train.start:
-            source = load_model(config.train.start, sampling_only=False)
+        if config.train.initial_model:
+            source = load_model(config.train.initial_model, sampling_only=False)
             logging.info("%s", carry_over(model, source, config.train.seed).text())
             if average is not None:
                 average.set_weights(model.generator.get_weights())

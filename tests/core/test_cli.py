@@ -25,15 +25,17 @@ from absl import app, flags, logging
 from ssagan_tf.core import cli
 from ssagan_tf.errors import UserError
 
-_DEEDS = ["nothing", "level", "refuse", "usage", "fail", "wait", "three", "chat"]
+_DEEDS = ["nothing", "level", "refuse", "usage", "fail", "wait", "three", "chat", "path"]
 _DO = flags.DEFINE_enum("do", None, _DEEDS, "What.", required=True)
 _COUNT = flags.DEFINE_integer("count", 0, "How many.", lower_bound=0)
 _NAMES = flags.DEFINE_multi_string("name", [], "Of whom.")
+_FILE = cli.path_flag("file", None, "Where.")
 _LOUD = flags.DEFINE_bool("loud", False, "Say it loudly.")
 
 def main(argv):
     assert "tensorflow" not in sys.modules
     match _DO.value:
+        case "path": cli.say(_FILE.value)
         case "level": cli.say(os.environ["TF_CPP_MIN_LOG_LEVEL"])
         case "refuse": raise UserError("The picture is broken.\\nReceived: x.png. Remove it.")
         case "usage": raise app.UsageError("Give --count.")
@@ -68,6 +70,10 @@ def run(script, *arguments, **environment):
     return processes.python(script, *arguments, cwd=script.parent, env=clean(**environment))
 
 
+def test_the_users_folder_is_found_in_a_path(script):
+    assert run(script, "--do=path", "--file=~/x/y", HOME="/home/me").stdout == "/home/me/x/y\n"
+
+
 def test_a_good_run_ends_with_0_and_says_nothing(script):
     done = run(script, "--do=nothing")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -97,7 +103,10 @@ def test_a_mistake_of_ours_keeps_its_traceback(script):
     ("arguments", "told"),
     [
         ([], "Missing: --do."),
-        (["--cout=1"], "Unknown command line flag 'cout'. Did you mean: count?"),
+        (["--cout=1"], "No such flag. Received: --cout. Did you mean --count?"),
+        (["--num_images=4"], "No such flag. Received: --num_images. Did you mean --count?"),
+        (["--zzz=4"], "No such flag. Received: --zzz. See"),
+        (["--file=gs://bucket/x"], "--file=gs://bucket/x: Addresses of this kind are not read or written."),
         (["--do=sing"], "--do=sing: value should be one of <nothing|"),
         (["--do=nothing", "--count=few"], "--count=few: invalid"),
         (["--do=nothing", "--count=-1"], "--count=-1: -1 is not"),
@@ -142,10 +151,11 @@ def test_help_shows_the_docstring_and_the_scripts_own_flags(script, flag):
         "The tests read this.",
         "",
         "Flags:",
-        "  --do=nothing|level|refuse|usage|fail|wait|three|chat",
+        "  --do=nothing|level|refuse|usage|fail|wait|three|chat|path",
         "                        What.",
         "  --count=INTEGER       How many. [default: 0]",
         "  --name=TEXT           Of whom.",
+        "  --file=PATH           Where.",
         "  --loud                Say it loudly.",
         "  --dry_run             Check the flags, and do nothing.",
     ]

@@ -19,17 +19,20 @@ from ssagan_tf.weights import tensor_files
 
 
 def test_a_new_run_takes_a_preset_and_flags_and_its_own_length(tmp_path):
-    run, config = damsm_run.resolve("cub", "small", tmp_path / "new", False, pretraining_steps=7, seed=None)
+    run, config = damsm_run.resolve(tmp_path / "new", False, "small", dataset="cub", pretraining_steps=7)
     assert run.folder == tmp_path / "new"
     assert config == preset("small", "cub").override(pretraining_steps=7)
-    _, longer = damsm_run.resolve("synthbirds", "small", tmp_path / "new", False)
+    _, longer = damsm_run.resolve(tmp_path / "new", False, "small", dataset="synthbirds")
     assert longer.train.pretraining_steps > preset("small", "synthbirds").train.pretraining_steps
-    assert damsm_run.resolve("synthbirds", "small", None, False, pretraining_steps=9)[1].train.pretraining_steps == 9
+    assert (
+        damsm_run.resolve(None, False, "small", dataset="synthbirds", pretraining_steps=9)[1].train.pretraining_steps
+        == 9
+    )
 
 
 def test_the_published_pretraining_is_the_published_one(tmp_path):
     for dataset, words, epoch in (("cub", 18, 8855 // 48), ("coco", 15, 82_783 // 48)):
-        _, config = damsm_run.resolve(dataset, "published", tmp_path / "new", False)
+        _, config = damsm_run.resolve(tmp_path / "new", False, "paper", dataset=dataset)
         train = config.train
         assert config.model.max_words == words and config.model.image_encoder == "inception"
         assert (train.pretraining_batch_size, train.pretraining_rate) == (48, 2e-3)
@@ -42,7 +45,7 @@ def test_the_published_pretraining_is_the_published_one(tmp_path):
 
 
 def test_a_run_without_a_name_is_named_after_what_it_is():
-    run, _ = damsm_run.resolve("synthbirds", "small", None, False)
+    run, _ = damsm_run.resolve(None, False, "small", dataset="synthbirds")
     assert run.folder.parent.name == "runs" and run.folder.name.startswith("damsm-synthbirds-")
 
 

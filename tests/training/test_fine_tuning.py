@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ssagan_tf import SSAGAN, UserError, Vocabulary
-from ssagan_tf.config import FINE_TUNING, ModelConfig, preset
+from ssagan_tf.config import PRESETS, ModelConfig, preset
 from ssagan_tf.networks import Discriminator, Generator
 from ssagan_tf.networks.primitives import upsample_nearest
 from ssagan_tf.training import checkpoint, trainer
@@ -17,6 +17,7 @@ from ssagan_tf.training.fine_tuning import carry_over, fine_tuned
 from ssagan_tf.training.run import Run, load_model
 
 SIZES = {"base_filters": 2, "noise_dim": 5, "sentence_dim": 6, "mask_filters": 3, "embedding_dim": 5}
+START = {"initial_model": "synthbirds_64"}
 
 
 def model(words: str, image_size: int = 8, grown_from: int | None = None, image_encoder="compact") -> SSAGAN:
@@ -118,13 +119,14 @@ def test_widths_of_a_grown_network_are_those_it_began_with():
 
 
 def test_sizes_are_those_of_the_model_and_the_rest_those_of_preset_and_flags():
-    config = fine_tuned(preset("small", "folder"), "small", "synthbirds_64", {"steps": 7, "start": "synthbirds_64"})
+    config = fine_tuned(preset("small", "folder"), "small", {"steps": 7, **START})
     assert (config.model.sentence_dim, config.model.image_size, config.model.grown_from) == (128, 64, None)
-    assert (config.train.steps, config.train.start, config.data.dataset) == (7, "synthbirds_64", "folder")
-    assert config.train.frozen_blocks == FINE_TUNING["small"]["frozen_blocks"] == 1
+    assert (config.train.steps, config.train.initial_model, config.data.dataset) == (7, "synthbirds_64", "folder")
+    assert config.train.frozen_blocks == PRESETS["small"].fine_tuning["frozen_blocks"] == 1
     assert config.model.text_training == "frozen"  # the preset's, not the model's
-    larger = fine_tuned(preset("small", "folder"), "small", "synthbirds_64", {"image_size": 256})
+    larger = fine_tuned(preset("small", "folder"), "small", {"image_size": 256, "frozen_blocks": 2, **START})
     assert (larger.model.image_size, larger.model.grown_from) == (256, 64)
+    assert larger.train.frozen_blocks == 2
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ def test_sizes_are_those_of_the_model_and_the_rest_those_of_preset_and_flags():
 )
 def test_what_would_be_another_model_is_refused(flags, problem):
     with pytest.raises(UserError, match=f"A model keeps its sizes.*Received: .*{problem}"):
-        fine_tuned(preset("small", "folder"), "small", "synthbirds_64", flags)
+        fine_tuned(preset("small", "folder"), "small", flags | START)
 
 
 # === The whole way ===
@@ -158,8 +160,8 @@ def test_a_training_goes_on_from_another_and_has_its_own_break(tiny, cats, tmp_p
     first = Run(tmp_path / "first")
     trainer.train(first, tiny.override(steps=2))
     start = str(first.folder)
-    flags = {"start": start, "steps": 4, "batch_size": 2, "data_dir": str(cats), "checkpoint_every": 2}
-    config = fine_tuned(preset("small", "folder"), "small", start, flags)
+    flags = {"initial_model": start, "steps": 4, "batch_size": 2, "data_dir": str(cats), "checkpoint_every": 2}
+    config = fine_tuned(preset("small", "folder"), "small", flags)
     config = config.override(ema_pictures=8, sample_every=100, frozen_blocks=1)
     whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
     with caplog.at_level("INFO", logger="absl"):

@@ -24,7 +24,7 @@ def test_resuming_a_model_folder_starts_with_its_weights_and_so_does_the_average
     # Nothing is learned and the average hardly moves, so that what is saved is what training began with.
     still = tiny.override(generator_rate=0.0, discriminator_rate=0.0, ema_pictures=10**9, steps=1)
     model = _model_folder(tmp_path / "model", still, randomize)
-    run, config = trainer.resolve("folder", None, tmp_path / "model", resume=True, steps=1)
+    run, config = trainer.resolve(tmp_path / "model", True, steps=1)
     outcome = trainer.train(run, config)
     assert outcome.step == 1
     again = load_model(run.folder).sampling_variables()

@@ -77,7 +77,7 @@ def test_a_training_takes_the_encoders_and_goes_on_without_the_folder(made, conf
         np.testing.assert_array_equal(found[name], variable, err_msg=name)
     assert not run.pretraining.exists()
     # Naming another folder, or none, makes it no other run.
-    assert trainer.resolve("folder", None, run.folder, True, damsm="elsewhere", steps=9)[1].train.damsm == "elsewhere"
+    assert trainer.resolve(run.folder, True, damsm="elsewhere", steps=9)[1].train.damsm == "elsewhere"
 
 
 def test_a_source_without_words_of_its_own_takes_those_of_the_folder(made, config, vocabulary):

@@ -93,12 +93,14 @@ def test_sheets_are_of_captions_whose_words_are_known(pictures):
 
 
 def test_a_new_run_takes_a_preset_and_flags(tmp_path):
-    run, config = trainer.resolve("cub", "small", tmp_path / "new", False, data_dir="birds", steps=7, seed=None)
+    run, config = trainer.resolve(tmp_path / "new", False, "small", dataset="cub", data_dir="birds", steps=7)
     assert run.folder == tmp_path / "new" and not run.folder.exists()
-    # Pretraining is no longer than the training after it.
+    # Pretraining is no longer than the training after it, unless it is said to be.
     assert config == preset("small", "cub").override(data_dir="birds", steps=7, pretraining_steps=7)
-    # Nothing to resume yet: it begins.
-    assert trainer.resolve("cub", "small", tmp_path / "new", True)[1] == preset("small", "cub")
+    given = {"dataset": "cub", "steps": 7, "pretraining_steps": 9}
+    assert trainer.resolve(tmp_path / "new", False, "small", **given)[1].train.pretraining_steps == 9
+    with pytest.raises(UserError, match="A data set is missing"):
+        trainer.resolve(tmp_path / "new", False, "small")
 
 
 def test_a_run_that_ended_in_its_pretraining_names_no_file_that_is_not_there(tmp_path):
@@ -109,7 +111,7 @@ def test_a_run_that_ended_in_its_pretraining_names_no_file_that_is_not_there(tmp
 
 
 def test_a_run_without_a_name_is_named_after_data_set_and_time():
-    run, _ = trainer.resolve("synthbirds", "small", None, False)
+    run, _ = trainer.resolve(None, False, "small", dataset="synthbirds")
     assert run.folder.parent == pathlib.Path("runs") and run.folder.name.startswith("synthbirds-")
 
 
@@ -117,24 +119,29 @@ def test_a_folder_in_use_is_refused(straight, tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "thesis.txt").write_text("")
-    for folder, resume in ((straight[1].folder, False), (tmp_path / "file", False), (tmp_path / "used", True)):
+    for folder in (straight[1].folder, tmp_path / "file", tmp_path / "used"):
         with pytest.raises(UserError, match=f"not empty. Received: {folder}. Choose"):
-            trainer.resolve("folder", "small", folder, resume)
+            trainer.resolve(folder, False, "small", dataset="folder")
 
 
 def test_an_empty_folder_and_one_in_which_preparing_was_broken_off_may_be_used(tmp_path):
     (tmp_path / "data").mkdir()
     for _ in range(2):
-        assert trainer.resolve("cub", "small", tmp_path, False)[0].folder == tmp_path
+        assert trainer.resolve(tmp_path, False, "small", dataset="cub")[0].folder == tmp_path
         (tmp_path / "data" / "unfinished.json").write_text("{}")
 
 
-def test_a_run_that_goes_on_keeps_its_settings(straight, tiny):
+def test_a_run_that_goes_on_keeps_its_settings_and_tells_what_changed(straight, tiny, caplog):
     folder = straight[1].folder
-    _, config = trainer.resolve("folder", None, folder, True, steps=50, data_dir="elsewhere")
+    with caplog.at_level("INFO", logger="absl"):
+        _, config = trainer.resolve(folder, True, steps=50, data_dir="elsewhere")
     assert config == tiny.override(steps=50, data_dir="elsewhere")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Going on with steps=50, was {tiny.train.steps}.",
+        f"Going on with data_dir='elsewhere', was {tiny.data.data_dir!r}.",
+    ]
     with pytest.raises(UserError, match="keeps its settings. Received: --preset=small. Leave it out"):
-        trainer.resolve("folder", "small", folder, True)
+        trainer.resolve(folder, True, "small", dataset="folder")
 
 
 @pytest.mark.parametrize("flags", [{"base_filters": 2}, {"image_size": 16}, {"seed": 6}])
@@ -142,20 +149,28 @@ def test_a_run_does_not_go_on_as_another_one(straight, flags):
     ((name, value),) = flags.items()
     was = {"base_filters": 1, "image_size": 8, "seed": 5}[name]
     with pytest.raises(UserError, match=f"other settings. Received: .*: {name}={value}, was {was}. Leave"):
-        trainer.resolve("folder", None, straight[1].folder, True, **flags)
+        trainer.resolve(straight[1].folder, True, **flags)
     with pytest.raises(UserError, match="dataset='cub', was 'folder'"):
-        trainer.resolve("cub", None, straight[1].folder, True)
+        trainer.resolve(straight[1].folder, True, dataset="cub")
 
 
 def test_resuming_needs_a_folder():
     with pytest.raises(UserError, match="--resume without --out"):
-        trainer.resolve("folder", None, None, True)
+        trainer.resolve(None, True)
+
+
+def test_a_run_to_resume_that_is_not_there_is_an_error_with_near_names(copy, tmp_path):
+    for name, near in (("cpoy", f"Did you mean {copy.folder}. "), ("other/place", "")):
+        wrong = tmp_path / name
+        with pytest.raises(UserError, match=f"No run to resume. Received: {wrong}. {near}Leave --resume out"):
+            trainer.resolve(wrong, True, dataset="folder")
+        assert not wrong.exists()
 
 
 def test_a_damaged_configuration_is_told(copy):
     (copy.folder / "config.json").write_text("{}")
     with pytest.raises(UserError, match="fields are not as expected. Received: .*config.json"):
-        trainer.resolve("folder", None, copy.folder, True)
+        trainer.resolve(copy.folder, True)
 
 
 # === Models to draw with ===

@@ -48,6 +48,7 @@ class SynthBirds:
     """
 
     name = "synthbirds"
+    FAMILY = 8  # of a pretraining that has the time for what it teaches
 
     def __init__(self, image_size: int, seed: int = 0, count: dict[str, int] | None = None, family: int = 1) -> None:
         check_size(image_size)
