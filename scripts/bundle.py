@@ -22,7 +22,7 @@ _OUT = flags.DEFINE_string("out", None, "Folder to write; its name is the model'
 _COMMANDS = flags.DEFINE_multi_string("command", None, "Command that made it; several in their order.", required=True)
 _COMMIT = flags.DEFINE_string("commit", None, "Commit of the code that made it.", required=True)
 _CAPTIONS = flags.DEFINE_multi_string("caption", FIXED_CAPTIONS, "What the card's sheet shows. [default: eight birds]")
-_BEST = flags.DEFINE_bool("best", False, "The run's best checkpoint, not its newest; see train.py --score_every.")
+_CHECKPOINT = cli.checkpoint_flag()
 
 
 def main(_) -> None:
@@ -31,7 +31,7 @@ def main(_) -> None:
     from ssagan_tf.training.run import Run
 
     folders = Run(_MODEL.value), pathlib.Path(_OUT.value), pathlib.Path(_SCORES.value)
-    cli.say(f"Wrote {bundle(*folders, _COMMANDS.value, _COMMIT.value, _CAPTIONS.value, _BEST.value)}")
+    cli.say(f"Wrote {bundle(*folders, _COMMANDS.value, _COMMIT.value, _CAPTIONS.value, _CHECKPOINT.value)}")
 
 
 if __name__ == "__main__":

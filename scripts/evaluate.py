@@ -19,8 +19,7 @@ from ssagan_tf.core import cli
 from ssagan_tf.data import DATASETS
 
 _MODEL = flags.DEFINE_string("model", None, "Run folder or model folder.")
-_BEST = flags.DEFINE_bool("best", False, "Of a run: its best checkpoint, not its newest; see train.py --score_every.")
-_BEST_MATCH = flags.DEFINE_bool("best_match", False, "Of a run: the one whose pictures found captions best.")
+_CHECKPOINT = cli.checkpoint_flag()
 _OUT = flags.DEFINE_string("out", None, "Folder of the report and the pictures; one for each model.")
 _METRICS = flags.DEFINE_list(
     "metrics",
@@ -57,7 +56,7 @@ def main(_) -> None:
     from ssagan_tf.evaluation import report
     from ssagan_tf.training.run import load_model
 
-    model = load_model(_MODEL.value, "match" if _BEST_MATCH.value else _BEST.value)
+    model = load_model(_MODEL.value, _CHECKPOINT.value)
     data = report.open_data(_DATASET.value, _DATA_DIR.value, model.generator.image_size)
     report.evaluate(
         model,
@@ -71,7 +70,7 @@ def main(_) -> None:
         truncation=_TRUNCATION.value,
         extractor=_EXTRACTOR.value,
         clip=_CLIP.value,
-        about=report.about(_MODEL.value) | {"best": "match" if _BEST_MATCH.value else _BEST.value},
+        about=report.about(_MODEL.value) | {"checkpoint": _CHECKPOINT.value},
     )
     cli.say(report.table_of(_OUT.value))
     cli.say(f"Wrote {_OUT.value}/report.json")

@@ -18,8 +18,7 @@ from ssagan_tf.export import FORMATS
 
 _MODEL = flags.DEFINE_string("model", None, "Run folder or model folder.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder of all versions; its name is the model's name.", required=True)
-_BEST = flags.DEFINE_bool("best", False, "Of a run: its best checkpoint, not its newest; see train.py --score_every.")
-_BEST_MATCH = flags.DEFINE_bool("best_match", False, "Of a run: the one whose pictures found captions best.")
+_CHECKPOINT = cli.checkpoint_flag()
 _FORMAT = flags.DEFINE_list("format", ["saved_model"], f"Some of {', '.join(FORMATS)}, separated by commas.")
 _CAPTIONS = flags.DEFINE_string(
     "captions_file",
@@ -37,7 +36,7 @@ def main(_) -> None:
     from ssagan_tf.training.run import load_model
 
     captions = read_captions(_CAPTIONS.value) if _CAPTIONS.value else ()
-    model = load_model(_MODEL.value, "match" if _BEST_MATCH.value else _BEST.value)
+    model = load_model(_MODEL.value, _CHECKPOINT.value)
     cli.say(f"Wrote {export(model, pathlib.Path(_OUT.value), _FORMAT.value, captions)}")
 
 

@@ -28,7 +28,7 @@ _ONES = flags.DEFINE_multi_string("ones", [], "STAGES whose mask becomes 1: the 
 _FREEZE = flags.DEFINE_multi_string("freeze", [], "STAGES that take the mask of the next --caption, same seed.")
 _PAINT = flags.DEFINE_multi_string("paint", [], "Picture that becomes the mask of all stages: white is 1, black is 0.")
 _SWAPS = flags.DEFINE_multi_string("swap", [], 'Words "old:new": the caption with the new one, same seed.')
-_BEST = flags.DEFINE_bool("best", False, "Of a run: its best checkpoint, not its newest; see train.py --score_every.")
+_CHECKPOINT = cli.checkpoint_flag()
 flags.register_validator("out", lambda out: out.lower().endswith(".png"), "must end in .png")
 
 
@@ -45,7 +45,7 @@ def main(_) -> None:
     interventions = [Intervention(kind, stages) for kind, flag in asked.items() for stages in flag.value]
     interventions += [Intervention("paint", ALL, path) for path in _PAINT.value]
     written = write_inspection(
-        load_model(_MODEL.value, _BEST.value),
+        load_model(_MODEL.value, _CHECKPOINT.value),
         _CAPTIONS.value,
         _SEED.value,
         _COUNT.value,

@@ -30,8 +30,7 @@ _TRUNCATION = flags.DEFINE_float(
     "truncation", None, "Factor on the noise: below 1, more usual pictures.", lower_bound=0
 )
 _MASKS = flags.DEFINE_bool("masks", False, "Also show the masks: where the text acts, at each size.")
-_BEST = flags.DEFINE_bool("best", False, "Of a run: its best checkpoint, not its newest; see train.py --score_every.")
-_BEST_MATCH = flags.DEFINE_bool("best_match", False, "Of a run: the one whose pictures found captions best.")
+_CHECKPOINT = cli.checkpoint_flag()
 _INTERPOLATE = flags.DEFINE_bool("interpolate", False, "Between two captions, or from --seed to --to_seed.")
 _TO_SEED = flags.DEFINE_integer("to_seed", None, "Seed at the end of an interpolation.")
 _FRAMES = flags.DEFINE_integer("frames", 9, "Pictures of an interpolation.", lower_bound=2, upper_bound=200)
@@ -47,7 +46,7 @@ def main(_) -> None:
     from ssagan_tf import sampling
     from ssagan_tf.training.run import load_model
 
-    model = load_model(_MODEL.value, "match" if _BEST_MATCH.value else _BEST.value)
+    model = load_model(_MODEL.value, _CHECKPOINT.value)
     if _INTERPOLATE.value:
         ends = captions[:2], (_SEED.value, _SEED.value if _TO_SEED.value is None else _TO_SEED.value)
         written = sampling.write_interpolation(model, *ends, _FRAMES.value, _OUT.value, _TRUNCATION.value)

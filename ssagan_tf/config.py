@@ -151,7 +151,7 @@ class TrainConfig:
     score_extractor: str | None = setting(
         None, "Features that scorings measure distances in, as evaluate.py --extractor.", flag=True
     )
-    stop_memorised: bool = setting(True, "Stop when scorings show that the discriminator overfits.", flag=True)
+    stop_overfitting: bool = setting(True, "Stop when scorings show that the discriminator overfits.", flag=True)
     seed: int = setting(0, "Seed of everything random.", (-(2**63), 2**63 - 1), flag=True)
     max_minutes: float = setting(0.0, "Save and stop after this time; 0: no limit.", (0, 10**6), flag=True)
 
@@ -221,7 +221,7 @@ class Config:
 _PARTS = tuple(field.name for field in dataclasses.fields(Config))
 SETTINGS: dict[str, Setting] = settings_of(model=ModelConfig, data=DataConfig, train=TrainConfig)
 # Names of earlier versions, whose files go on being read.
-_RENAMED = {"start": "initial_model"}
+_RENAMED = {"start": "initial_model", "stop_memorised": "stop_overfitting"}
 _GONE = ("pretraining_family",)  # follows from the data set now
 
 

@@ -54,6 +54,8 @@ _OTHER_WORDS = {
     "continue restore load resume_from": "resume",
     "init_from finetune fine_tune": "from",
     "random_seed": "seed",
+    "stop_memorised": "stop_overfitting",
+    "best best_match": "checkpoint=best",
     "fp16 amp mixed_precision dtype": "precision",
 }
 _KINDS = {"string": "TEXT", "int": "INTEGER", "float": "NUMBER", "multi string": "TEXT"}
@@ -124,6 +126,12 @@ def path_flag(name: str, default: str | None, help: str, schemes: tuple[str, ...
     return flags.DEFINE(
         Checked(lambda text: files.user_path(text, schemes), kind="PATH"), name, default, help, **kwargs
     )
+
+
+def checkpoint_flag() -> flags.FlagHolder[str]:
+    """Defines `--checkpoint`, for `load_model`."""
+    help = "Of a run: its newest checkpoint, or the one that scored best; see train.py --score_every."
+    return flags.DEFINE_enum("checkpoint", "newest", ["newest", "best"], help)
 
 
 def say(message: str) -> None:

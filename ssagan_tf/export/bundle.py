@@ -80,7 +80,7 @@ def bundle(
     commands: Sequence[str],
     commit: str,
     captions: Sequence[str] = FIXED_CAPTIONS,
-    best: bool = False,
+    which: str = "newest",
 ) -> pathlib.Path:
     """Writes the folder, whole or not at all.
 
@@ -91,7 +91,7 @@ def bundle(
         commands: that made the run, for the card.
         commit: of the code that ran them.
         captions: of the sheet; also what the TFLite file of 8 bits is calibrated on.
-        best: the run's best checkpoint instead of its newest.
+        which: of the run's checkpoints: "newest", or "best", the one that scored best.
 
     Returns:
         `out`.
@@ -101,15 +101,15 @@ def bundle(
             those of other weights.
     """
     check_name(out)
-    config, model = run.config(), load_model(run.folder, best, sampling_only=False)
+    config, model = run.config(), load_model(run.folder, which, sampling_only=False)
     report, sha256 = read_report(scores / REPORT), weights_sha256(model)
     scored = {score["card"]["model"].get("weights_sha256") for score in report["scores"].values()}
     if scored != {sha256}:
         raise UserError(
-            f"The scores are those of other weights. Received: {scores}, for {run.folder}. Evaluate this model"
-            f"{' with --best' * best} into another --out, and name that."
+            f"The scores are those of other weights. Received: {scores}, for {run.folder}. Evaluate this model "
+            f"with --checkpoint={which} into another --out, and name that."
         )
-    found = checkpoint.newest(run.best if best else run.checkpoints)
+    found = checkpoint.newest(run.best if which == "best" else run.checkpoints)
     if found is None:
         raise UserError(f"A model folder does not say how it was made. Received: {run.folder}. Give a run folder.")
     card = _CARD.format(

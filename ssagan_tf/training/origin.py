@@ -31,7 +31,7 @@ _FREE = {
     "score_every",
     "score_count",
     "score_extractor",
-    "stop_memorised",
+    "stop_overfitting",
     "keep",
     "max_minutes",
 }

@@ -47,7 +47,6 @@ class Run:
         self.folder = pathlib.Path(folder)
         self.checkpoints = self.folder / "checkpoints"
         self.best = self.folder / "best"
-        self.best_match = self.folder / "best_match"
         self.scores = self.folder / "scores"
         self.pretraining = self.folder / "pretraining"
         self.samples = self.folder / "samples"
@@ -115,13 +114,12 @@ def _step_of(line: str) -> float:
         return math.inf
 
 
-def load_model(path: str | os.PathLike, best: bool | str = False, sampling_only: bool = True) -> SSAGAN:
+def load_model(path: str | os.PathLike, which: str = "newest", sampling_only: bool = True) -> SSAGAN:
     """The model of a run folder (its newest whole checkpoint, averaged weights if there are any) or a model folder.
 
     Args:
         path: the folder, or what else `SSAGAN.from_preset` takes: a name, "synthbirds_64", or a handle.
-        best: of a run, the checkpoint with the best score instead of the newest; "match": the one whose pictures
-            found their captions best.
+        which: of a run's checkpoints: "newest", or "best", the one that scored best.
         sampling_only: of a run, leave out the networks that only training needs.
 
     Raises:
@@ -133,9 +131,11 @@ def load_model(path: str | os.PathLike, best: bool | str = False, sampling_only:
             f"No model found. Received: {path}. Give a run folder made by train.py or a model folder: "
             f"both have a {CONFIG_FILE}."
         )
-    chosen = run.best_match if best == "match" else run.best if best else run.checkpoints
-    if best and not chosen.is_dir():
-        raise UserError(f"Nothing was scored. Received: {path}. Train with --score_every=N, or leave --best out.")
+    chosen = {"newest": run.checkpoints, "best": run.best}[which]
+    if which == "best" and not chosen.is_dir():
+        raise UserError(
+            f"Nothing was scored. Received: {path}. Train with --score_every=N, or take --checkpoint=newest."
+        )
     if (run.folder / WEIGHTS_FILE).is_file() and not run.checkpoints.is_dir():
         return SSAGAN.from_preset(run.folder)
     model = SSAGAN.from_model_config(run.config().model, run.vocabulary(), sampling_only)

@@ -28,11 +28,11 @@ from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training import checkpoint
 from ssagan_tf.training.callbacks import AverageGenerator, Checkpoints, Progress, SampleSheets, StopGently
 from ssagan_tf.training.collapse import CollapseWatch
-from ssagan_tf.training.early_choice import EarlyChoice
 from ssagan_tf.training.fine_tuning import carry_over, fine_tuned, freeze
 from ssagan_tf.training.fitting import fit
 from ssagan_tf.training.metric_callback import Scoring, check_scorable
 from ssagan_tf.training.origin import changes, check_origin, check_same_run, origin
+from ssagan_tf.training.overfitting import OverfittingWatch
 from ssagan_tf.training.pretraining import provide_encoders, vocabulary_for
 from ssagan_tf.training.run import Ended, Run, load_model
 from ssagan_tf.training.skipped import SkippedSteps
@@ -48,14 +48,13 @@ class Outcome(Ended):
     """How a training of the GAN ended.
 
     Attributes:
-        memorised: whether it was stopped because the discriminator knows its pictures by heart.
+        overfitting: whether it was stopped because the discriminator overfits.
     """
 
-    memorised: bool = False
+    overfitting: bool = False
 
     def why(self, config: Config) -> str:
-        known = ", stopped because the discriminator knows its training pictures by heart"
-        return super().why(config) or known * self.memorised
+        return super().why(config) or ", stopped because the discriminator overfits" * self.overfitting
 
 
 def summary(outcome: Outcome, config: Config) -> str:
@@ -246,14 +245,14 @@ def train(run: Run, config: Config) -> Outcome:
         SampleSheets(run, captions, progress, config.train.sample_every, average),
         CollapseWatch(run, captions, progress, config.train.sample_every, average),
     ]
-    choice = None
+    overfitting = None
     if config.train.score_every:
         callbacks.append(Scoring(run, model, data, progress, config.train, average))
         if data.name not in DRAWN:  # whose pictures never come twice
-            choice = EarlyChoice(run, model, data, progress, config.train, average)
-            callbacks.append(choice)
+            overfitting = OverfittingWatch(run, model, data, progress, config.train, average)
+            callbacks.append(overfitting)
     fit(model, stream(first_picture), config.train.steps - first_step, callbacks)
-    return Outcome(run, progress.step, stop.signal, stop.time_is_up, choice is not None and choice.memorised)
+    return Outcome(run, progress.step, stop.signal, stop.time_is_up, overfitting is not None and overfitting.stopped)
 
 
 def open_data(config: Config, run: Run) -> Prepared | Source:

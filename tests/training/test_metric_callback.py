@@ -101,8 +101,8 @@ def test_scores_are_in_tensorboard(run, model, monkeypatch):
 def test_a_run_without_scores_has_no_best(tmp_path, tiny):
     run = Run(tmp_path)
     tiny.save(tmp_path / "config.json")
-    with pytest.raises(UserError, match="Nothing was scored. Received: .*--score_every=N, or leave --best out"):
-        load_model(run.folder, best=True)
+    with pytest.raises(UserError, match="Nothing was scored. Received: .*--score_every=N, or take --checkpoint=newest"):
+        load_model(run.folder, "best")
 
 
 def test_data_without_a_test_split_is_refused_before_training():
@@ -153,7 +153,7 @@ def test_a_training_keeps_its_best_beside_its_newest(scored):
     step = min(fids, key=fids.get)
     assert best(scored) == (step, "fid", fids[step])
     assert [path.name for path in scored.checkpoints.iterdir()] == ["step-00000004"]
-    for which, wanted in ((True, scored.best), (False, scored.checkpoints)):
+    for which, wanted in (("best", scored.best), ("newest", scored.checkpoints)):
         bias = load_model(scored.folder, which).generator.to_rgb.bias.numpy()
         np.testing.assert_array_equal(bias, checkpoint.newest(wanted).state["average/to_rgb/bias"])
 
