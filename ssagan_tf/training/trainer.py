@@ -32,7 +32,7 @@ from ssagan_tf.training.fine_tuning import carry_over, fine_tuned, freeze
 from ssagan_tf.training.fitting import fit
 from ssagan_tf.training.metric_callback import Scoring, check_scorable
 from ssagan_tf.training.origin import changes, check_origin, check_same_run, origin
-from ssagan_tf.training.overfitting import OverfittingWatch
+from ssagan_tf.training.overfitting_watch import OverfittingWatch
 from ssagan_tf.training.pretraining import provide_encoders, vocabulary_for
 from ssagan_tf.training.run import Ended, Run, load_model
 from ssagan_tf.training.skipped import SkippedSteps

@@ -7,7 +7,7 @@ from absl import logging
 from ssagan_tf.config import TrainConfig
 from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import Source
-from ssagan_tf.evaluation.memory import Memory, MemoryTest
+from ssagan_tf.evaluation.overfitting import Memory, MemoryTest
 from ssagan_tf.networks import Generator
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.training.callbacks import Progress, Regular

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from ssagan_tf.evaluation.memory import Memory
 
 from ssagan_tf import SSAGAN, Vocabulary
 from ssagan_tf.config import preset
 from ssagan_tf.data.folder import Folder
-from ssagan_tf.training.overfitting import MEMORISED, PATIENCE, OverfittingWatch
+from ssagan_tf.evaluation.overfitting import Memory
+from ssagan_tf.training.overfitting_watch import MEMORISED, PATIENCE, OverfittingWatch
 from ssagan_tf.training.run import Run
 
 KNOWN, NOT, FLAT = Memory(2.0, -0.9, -1.0), Memory(2.0, 1.5, -1.0), Memory(0.1, -0.1, -0.1)
