@@ -14,7 +14,7 @@ from absl import app, flags
 
 from ssagan_tf.config import preset
 from ssagan_tf.core import cli
-from ssagan_tf.core.setting_flags import SettingFlags
+from ssagan_tf.training.flags import SettingFlags
 
 _OUT = cli.path_flag("out", "runs/ablation", "Folder of trainings, sheets and the table.")
 SETTINGS = SettingFlags(

@@ -13,7 +13,7 @@ folder --out, beside sheets that show where words look. See docs/damsm.md.
 from absl import flags
 
 from ssagan_tf.core import cli
-from ssagan_tf.core.setting_flags import SettingFlags
+from ssagan_tf.training.flags import SettingFlags
 
 _OUT = cli.path_flag("out", None, "Run folder. [default: runs/damsm-DATASET-TIME]")
 _RESUME = flags.DEFINE_bool("resume", False, "Go on with the run in --out where it ended.")

@@ -15,7 +15,7 @@ configuration, losses, sample sheets, checkpoints.
 from absl import app, flags
 
 from ssagan_tf.core import cli
-from ssagan_tf.core.setting_flags import WITH_FLAG, SettingFlags
+from ssagan_tf.training.flags import WITH_FLAG, SettingFlags
 
 _OUT = cli.path_flag("out", None, "Run folder. [default: runs/DATASET-TIME]")
 _RESUME = flags.DEFINE_bool("resume", False, "Go on with the run in --out from its newest checkpoint.")

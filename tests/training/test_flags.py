@@ -6,7 +6,7 @@ import pytest
 from absl import flags
 
 from ssagan_tf import UserError, config
-from ssagan_tf.core.setting_flags import WITH_FLAG, SettingFlags
+from ssagan_tf.training.flags import WITH_FLAG, SettingFlags
 
 
 def read(*arguments, names=WITH_FLAG, **options) -> SettingFlags:
