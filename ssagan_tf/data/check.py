@@ -66,7 +66,7 @@ def check_source(source: Source, progress: bool = False) -> Report:
             examples[split] = source.examples(split)
         except UserError as error:
             report.problems.append(str(error))
-    with Bar(sum(map(len, examples.values())), "picture", progress) as bar:
+    with Bar(sum(map(len, examples.values())), "pictures", progress) as bar:
         seen = list(_look(examples, bar))
     _judge(source.name, seen, report)
     return report
@@ -86,7 +86,7 @@ def check_prepared(folder: str | os.PathLike, progress: bool = False) -> Report:
             f"Shards are not as they were written ({len(damaged):,}). Found: {some(damaged)}. "
             "Delete them and run prepare_data.py as before: it writes only what is missing."
         )
-    with Bar(sum(map(prepared.examples, SPLITS)), "picture", progress) as bar:
+    with Bar(sum(map(prepared.examples, SPLITS)), "pictures", progress) as bar:
         seen = list(_look_at_records(prepared, set(damaged), bar))
     _judge(prepared.name, seen, report)
     _check_sizes(prepared, seen, report)

@@ -184,7 +184,7 @@ def prepare(
 
     _write_state(dataclasses.replace(wanted, shards=tuple(whole.values())), UNFINISHED)
     broken: list[str] = []
-    with Bar(sum(len(plan[file][1]) for file in missing), "picture", progress) as bar:
+    with Bar(sum(len(plan[file][1]) for file in missing), "pictures", progress) as bar:
         for file in missing:
             short_side = working_size(source.name, image_size)
             shard, problems = _write_shard(out / file, *plan[file], short_side, skip_broken, bar)

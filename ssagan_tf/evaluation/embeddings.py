@@ -27,7 +27,7 @@ def codes(
     of_pictures: list[np.ndarray] = []
     of_captions: list[np.ndarray] = []
     done = 0
-    with Bar(len(captions), "picture and caption read") as bar:
+    with Bar(len(captions), "pictures") as bar:
         for part in pictures:
             for first in range(0, len(part), _BATCH):
                 images = part[first : first + _BATCH]

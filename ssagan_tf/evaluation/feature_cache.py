@@ -51,7 +51,7 @@ def embedded(
         resize: one of `resizing.FILTERS`.
         pictures: uint8 arrays (n, S, S, 3).
         count: how many there are.
-        unit: what the progress bar calls one.
+        unit: what the progress bar calls them.
 
     Raises:
         UserError: the folder cannot be written.

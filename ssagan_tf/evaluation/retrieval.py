@@ -64,7 +64,7 @@ def retrieval_precision(
         raise UserError(f"Nothing to look for. Received: {len(pictures)} pictures, {draws} draws. Give one at least.")
     dice = np.random.default_rng(seed)
     shares = []
-    with Bar(draws, "draw of captions", progress) as bar:
+    with Bar(draws, "draws", progress) as bar:
         for _ in range(draws):
             found = 0.0
             for index, picture in enumerate(pictures):

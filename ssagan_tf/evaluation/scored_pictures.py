@@ -104,7 +104,7 @@ def draw_pictures(
     _tell_unknown(model, captions)
     encode = _encoder(model)
     missing = [first for first in range(0, drawn.count, _SHARD) if not drawn._whole(first, size)]
-    with Bar(sum(min(_SHARD, drawn.count - first) for first in missing), "picture drawn") as bar:
+    with Bar(sum(min(_SHARD, drawn.count - first) for first in missing), "pictures") as bar:
         for first in missing:
             part = captions[first : first + _SHARD]
             # Filled up, so that the model draws every picture in a batch of the same size.

@@ -122,7 +122,7 @@ def kernel_distance(first: np.ndarray, second: np.ndarray, progress: bool = Fals
     """
     _check_pair(first, second)
     n, m = len(first), len(second)
-    with Bar(2 * _block_count(first) + _block_count(second), "block of kernels", progress) as bar:
+    with Bar(2 * _block_count(first) + _block_count(second), "blocks of kernels", progress) as bar:
         of_first, of_second = (_kernel_sum(features, features, True, bar) for features in (first, second))
         between = _kernel_sum(first, second, False, bar)
     return float(of_first / (n * (n - 1)) + of_second / (m * (m - 1)) - 2 * between / (n * m))
@@ -195,7 +195,7 @@ def precision_recall(
         raise UserError(
             f"Too few pictures for neighbours. Received: {min(len(real), len(drawn))}. Give more than {nearest}."
         )
-    with Bar(_block_count(real) + _block_count(drawn), "block of neighbours", progress) as bar:
+    with Bar(_block_count(real) + _block_count(drawn), "blocks of neighbours", progress) as bar:
         return _share_inside(real, drawn, nearest, bar), _share_inside(drawn, real, nearest, bar)
 
 

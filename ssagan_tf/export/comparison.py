@@ -83,7 +83,7 @@ def compare(
     if len(found) < 2:
         raise UserError(f"No export found. Received: {version}. Give a version's folder that export.py wrote.")
     rows, reference = [], None
-    with Bar(len(found) * len(THREADS), "measurement", progress) as bar:
+    with Bar(len(found) * len(THREADS), "measurements", progress) as bar:
         for name, (kind, path) in found.items():
             measured = []
             for threads in THREADS:

@@ -7,7 +7,7 @@ from ssagan_tf.core.progress import Bar
 
 
 def work(steps: int, target: int, **options):
-    with Bar(target, "picture", **options) as bar:
+    with Bar(target, "pictures", **options) as bar:
         for number in range(steps):
             bar.step({"loss": float(number)})
 
@@ -17,7 +17,20 @@ def test_a_terminal_sees_a_bar_with_the_newest_value(capsys, monkeypatch):
     work(4, 4)
     shown = capsys.readouterr().out
     # The newest, not the mean of all.
-    assert "4/4" in shown and "loss: 3.0000" in shown.split("4/4")[-1] and "/picture" in shown
+    last = shown.split("\r")[-1]
+    assert last.startswith("4/4  ") and "loss 3" in last and " pictures/s" in last and last.endswith("\n")
+
+
+def test_a_bar_that_goes_on_counts_the_whole_and_its_pace_is_that_of_now(capsys, monkeypatch):
+    times = iter(range(0, 1000, 40))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(times)))
+    bar = Bar(9, done=6, pictures=16)
+    bar.step()
+    bar.step()
+    assert capsys.readouterr().out.splitlines() == [
+        "7/9  0.4 pictures/s  0:01:20 left",
+        "8/9  0.4 pictures/s  0:00:40 left",
+    ]
 
 
 def test_a_bar_that_was_broken_off_leaves_its_line(capsys, monkeypatch):
@@ -29,7 +42,7 @@ def test_a_bar_that_was_broken_off_leaves_its_line(capsys, monkeypatch):
 def test_a_file_gets_a_line_at_the_end(capsys):
     work(1500, 1500)
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("1,500/1,500  ") and line.endswith("loss 1.5e+03") and "s/picture" in line
+    assert line.startswith("1,500/1,500  ") and line.endswith("loss 1.5e+03") and " pictures/s" in line
 
 
 def test_a_file_gets_a_line_now_and_then(capsys, monkeypatch):

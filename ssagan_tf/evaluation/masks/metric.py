@@ -63,7 +63,7 @@ def masks(evaluation: Evaluation) -> Scores:
     scores = MaskScores(sizes, targets)
     texts = [evaluation.captions[sample].text for sample, _ in chosen]
     seeds = np.array([evaluation.seed + sample for sample, _ in chosen])
-    with Bar(len(chosen), "pair drawn") as bar:
+    with Bar(len(chosen), "pairs") as bar:
         for pair in drawn_pairs(model, texts, [swap for _, swap in chosen], seeds, evaluation.truncation):
             scores.add(pair.masks, _targets(pair, network))
             bar.step()

@@ -39,7 +39,7 @@ def test_birds(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _drawn(birds: list[Bird]) -> tuple[np.ndarray, np.ndarray]:
     pictures = np.empty([len(birds), IMAGE_SIZE, IMAGE_SIZE, 3], np.uint8)
-    with Bar(len(birds), "bird") as bar:
+    with Bar(len(birds), "birds") as bar:
         for picture, bird in zip(pictures, birds, strict=True):
             picture[:] = draw(bird, IMAGE_SIZE)
             bar.step()
@@ -77,7 +77,7 @@ def train(pictures: np.ndarray, truth: np.ndarray, epochs: int, seed: int) -> At
         optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
         return loss
 
-    with Bar(steps, "step") as bar:
+    with Bar(steps) as bar:
         for _ in range(epochs):
             shuffled = order.permutation(len(pictures))
             for first in range(0, len(pictures) - _BATCH + 1, _BATCH):
