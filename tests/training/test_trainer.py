@@ -137,8 +137,8 @@ def test_a_run_that_goes_on_keeps_its_settings_and_tells_what_changed(straight, 
         _, config = trainer.resolve(folder, True, steps=50, data_dir="elsewhere")
     assert config == tiny.override(steps=50, data_dir="elsewhere")
     assert [record.getMessage() for record in caplog.records] == [
-        f"Going on with steps=50, was {tiny.train.steps}.",
         f"Going on with data_dir='elsewhere', was {tiny.data.data_dir!r}.",
+        f"Going on with steps=50, was {tiny.train.steps}.",
     ]
     with pytest.raises(UserError, match="keeps its settings. Received: --preset=small. Leave it out"):
         trainer.resolve(folder, True, "small", dataset="folder")
@@ -169,7 +169,7 @@ def test_a_run_to_resume_that_is_not_there_is_an_error_with_near_names(copy, tmp
 
 def test_a_damaged_configuration_is_told(copy):
     (copy.folder / "config.json").write_text("{}")
-    with pytest.raises(UserError, match="fields are not as expected. Received: .*config.json"):
+    with pytest.raises(UserError, match="not complete. Received: .*config.json without model"):
         trainer.resolve(copy.folder, True)
 
 
