@@ -24,7 +24,9 @@ from ssagan_tf.evaluation.clip import Clip, clip
 from ssagan_tf.evaluation.embeddings import codes
 from ssagan_tf.evaluation.extractors import Extractor, open_extractor
 from ssagan_tf.evaluation.feature_cache import Embedded, embedded
+from ssagan_tf.evaluation.intervals import normal_interval, share_interval
 from ssagan_tf.evaluation.masks.metric import masks
+from ssagan_tf.evaluation.neighbors import NEAREST, neighborhoods
 from ssagan_tf.evaluation.protocols import Protocol
 from ssagan_tf.evaluation.reference import (
     MISMATCH_RULE,
@@ -221,9 +223,9 @@ def _fid(evaluation: Evaluation) -> Scores:
 
 def _kid(evaluation: Evaluation) -> Scores:
     features = evaluation.real_features.features, evaluation.drawn_features.features
-    value = statistics.kernel_distance(*features, progress=True)
+    value, error = statistics.kernel_distance(*features, progress=True)
     card = evaluation.extractor_card() | evaluation.reference_card() | {"kernel": "(x.y / D + 1)^3, all pairs"}
-    return {"kid": {"value": value, "card": card}}
+    return {"kid": {"value": value, "interval": normal_interval(value, error), "card": card}}
 
 
 def _inception_score(evaluation: Evaluation) -> Scores:
@@ -242,9 +244,9 @@ def _inception_score(evaluation: Evaluation) -> Scores:
 
 def _precision_recall(evaluation: Evaluation) -> Scores:
     features = evaluation.real_features.features, evaluation.drawn_features.features
-    found = statistics.precision_recall(*features, progress=True)
-    card = evaluation.extractor_card() | evaluation.reference_card() | {"nearest": statistics.NEAREST}
-    return {name: {"value": value, "card": card} for name, value in zip(("precision", "recall"), found, strict=True)}
+    found = neighborhoods(*features, progress=True)
+    card = evaluation.extractor_card() | evaluation.reference_card() | {"nearest": NEAREST}
+    return {name: {"value": value, "card": card} for name, value in found._asdict().items()}
 
 
 def _semantics(evaluation: Evaluation) -> Scores:
@@ -255,7 +257,8 @@ def _semantics(evaluation: Evaluation) -> Scores:
     right = accuracy_of(attribute_network().attributes(features), evaluation.captions)
     value, count = right.pop("overall")
     card = {"attribute_network_sha256": files.sha256(WEIGHTS), "attribute_resize": f"{resize} to {network.image_size}"}
-    return {"semantics": {"value": value, "named": count, "attributes": right, "card": card}}
+    interval = share_interval(value * count, count)
+    return {"semantics": {"value": value, "interval": interval, "named": count, "attributes": right, "card": card}}
 
 
 def _r_precision(evaluation: Evaluation) -> Scores:
@@ -268,7 +271,9 @@ def _r_precision(evaluation: Evaluation) -> Scores:
     )
     digest = files.sha256(evaluation.damsm_folder / DAMSM_FILE)
     card = {"damsm_sha256": digest, "mismatched": retrieval.MISMATCHED, "draws": _DRAWS, "mismatch": MISMATCH_RULE}
-    return {"r_precision": {"value": precision.mean, "deviation": precision.deviation, "card": card}}
+    # The draws share their pictures: these, not the mismatched captions, are the trials.
+    interval = share_interval(precision.mean * evaluation.count, evaluation.count)
+    return {"r_precision": {"value": precision.mean, "interval": interval, "card": card}}
 
 
 def _reader(damsm, vocabulary, max_words) -> Callable:

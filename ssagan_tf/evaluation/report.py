@@ -29,7 +29,7 @@ from ssagan_tf.weights.model_folder import CONFIG_FILE, folder_of
 
 REPORT, TABLE = "report.json", "report.txt"
 _LARGEST = 2**24  # bytes of a report
-_FRACTIONS = ("precision", "recall", "r_precision", "semantics")
+_FRACTIONS = ("precision", "recall", "coverage", "r_precision", "semantics")
 _SAID = ("protocol", "extractor", "resize", "splits", "clip")  # below the table
 _NAMES = ("extractor", "clip")  # of networks that are compared by their hashes: here in a folder, there fetched
 
@@ -241,6 +241,8 @@ def _words(name: str, score: dict | None) -> str:
         return ""
     form = "{:.1%}" if name in _FRACTIONS else "{:.4g}"
     words = form.format(score["value"])
+    if "interval" in score:
+        return f"{words} [{', '.join(map(form.format, score['interval']))}]"
     return f"{words} ± {form.format(score['deviation'])}" if "deviation" in score else words
 
 

@@ -48,7 +48,7 @@ def written(model, birds, tmp_path_factory):
 
 def test_a_report_has_every_score_with_all_that_it_depends_on(written):
     found, out = written
-    assert set(found["scores"]) == {"fid", "kid", "is", "precision", "recall", "semantics"}
+    assert set(found["scores"]) == {"fid", "kid", "is", "precision", "recall", "density", "coverage", "semantics"}
     for score in found["scores"].values():
         card = score["card"]
         assert {"dataset", "split", "count", "captions", "captions_per_picture", "seed", "truncation"} <= set(

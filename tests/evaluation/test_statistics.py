@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation import statistics
+from ssagan_tf.evaluation.intervals import normal_interval
+from ssagan_tf.evaluation.neighbors import neighborhoods
 from ssagan_tf.evaluation.statistics import (
     Moments,
     frechet_distance,
     inception_score,
     kernel_distance,
-    precision_recall,
 )
 
 
@@ -107,7 +108,7 @@ def test_kernel_distance_is_that_of_a_double_loop(small_blocks):
 
     across = sum(kernel(x, y) for x in first for y in second) / (23 * 17)
     expected = within(first) + within(second) - 2 * across
-    assert kernel_distance(first, second) == pytest.approx(expected, rel=1e-10)
+    assert kernel_distance(first, second).value == pytest.approx(expected, rel=1e-10)
 
 
 def test_kernel_distance_is_unbiased():
@@ -119,8 +120,27 @@ def test_kernel_distance_is_unbiased():
     values = []
     for chosen in combinations(range(6), 3):
         rest = [index for index in range(6) if index not in chosen]
-        values.append(kernel_distance(population[list(chosen)], population[rest]))
+        values.append(kernel_distance(population[list(chosen)], population[rest]).value)
     assert np.mean(values) == pytest.approx(0, abs=1e-9 * np.std(values))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.2, 0.8])
+def test_intervals_of_the_kernel_distance_cover_the_truth(shift):
+    # Drawn from finite populations, so that the truth is a mean over all of their pairs.
+    random = np.random.default_rng(0)
+    first = random.normal(0, 1, [40, 3])
+    second = random.normal(shift, 1, [40, 3]) if shift else first
+
+    def mean_kernel(x, y):
+        return ((x @ y.T / 3 + 1) ** 3).mean()
+
+    truth = mean_kernel(first, first) + mean_kernel(second, second) - 2 * mean_kernel(first, second)
+    covered = 0
+    for _ in range(300):
+        found = kernel_distance(random.choice(first, 150), random.choice(second, 200))
+        low, high = normal_interval(*found)
+        covered += low <= truth <= high
+    assert 0.92 <= covered / 300 <= 0.985
 
 
 # --- Inception Score
@@ -145,43 +165,10 @@ def test_inception_score_of_splits_is_mean_and_deviation():
     assert inception_score(interleaved, 2) == pytest.approx((1.5, 0.5))
 
 
-# --- precision and recall
-
-
-def test_precision_and_recall_of_a_set_with_itself_are_one(small_blocks):
-    features = _features(30, 4)
-    assert precision_recall(features, features) == (1, 1)
-    same = np.repeat(_features(2, 4), 10, 0)  # balls without extent
-    assert precision_recall(same, same) == (1, 1)
-
-
-def test_precision_and_recall_of_sets_far_apart_are_zero(small_blocks):
-    assert precision_recall(_features(30, 4, 1), _features(25, 4, 2, mean=1000)) == (0, 0)
-
-
-def test_recall_alone_suffers_from_a_lost_mode_and_precision_alone_from_a_wrong_one(small_blocks):
-    one, other = _features(20, 3, 1), _features(20, 3, 1) + 1000
-    assert precision_recall(np.concatenate([one, other]), one) == (1, 0.5)
-    assert precision_recall(one, np.concatenate([one, other])) == (0.5, 1)
-
-
-def test_precision_is_that_of_a_double_loop(small_blocks):
-    real, drawn = _features(25, 3, 1), _features(22, 3, 2)
-
-    def covered(support, asked):
-        radii = [sorted(np.linalg.norm(support - point, axis=1))[3] for point in support]  # 0 is the point itself
-        hits = [any(np.linalg.norm(point - s) <= r for s, r in zip(support, radii, strict=True)) for point in asked]
-        return np.mean(hits)
-
-    found = precision_recall(real, drawn)
-    assert found == (covered(real, drawn), covered(drawn, real))
-    assert 0 < found[0] < 1
-
-
 # --- what is refused
 
 
-@pytest.mark.parametrize("score", [kernel_distance, precision_recall])
+@pytest.mark.parametrize("score", [kernel_distance, neighborhoods])
 def test_features_that_do_not_fit_are_refused(score):
     with pytest.raises(UserError, match="another shape"):
         score(np.zeros([9, 3]), np.zeros([9, 4]))
