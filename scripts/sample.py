@@ -9,16 +9,22 @@
 
 The model is a run folder made by train.py or a model folder; without --model, the small one of drawn birds that comes
 with the package. The same caption and seed give the same picture.
+A model folder that holds TFLite files of its weights is sampled by LiteRT, which starts in a fraction of TensorFlow's
+time and gives the same pictures, to within 1 of 255 levels.
 --interpolate goes from the first caption to the second, or from one seed to the other, and writes a strip as PNG and,
 beside it, a film as GIF.
 """
 
+import pathlib
+
 from absl import app, flags
 
+from ssagan_tf import sampling
 from ssagan_tf.core import cli
 from ssagan_tf.core.files import BUNDLED_MODEL
 from ssagan_tf.data.source import asked_captions
 from ssagan_tf.errors import UserError
+from ssagan_tf.on_device import OnDeviceError
 
 _MODEL = flags.DEFINE_string("model", str(BUNDLED_MODEL), "Run folder or model folder. [default: bundled]")
 _CAPTIONS = flags.DEFINE_multi_string("caption", [], "What to draw; may be given several times.")
@@ -41,20 +47,32 @@ def main(_) -> None:
     _refuse_flags_without_effect()
     captions = asked_captions(_CAPTIONS.value, _FILE.value)
     _refuse_other_ends(captions)
-    # TensorFlow takes seconds to start: not before the flags are known to be right.
+    try:
+        written = _write(_model(), captions)
+    except OnDeviceError as error:
+        raise UserError(str(error)) from error
+    cli.say("Wrote " + " and ".join(map(str, written)))
+
+
+def _model():
+    """By LiteRT where the model folder allows it; or else by TensorFlow, which takes seconds to start."""
+    with cli.stderr_held_back():  # LiteRT tells what it is made of
+        light = sampling.light_model(_MODEL.value)
+    if light is not None:
+        return light
     cli.start_tensorflow()
-    from ssagan_tf import sampling
     from ssagan_tf.training.run import load_model
 
-    model = load_model(_MODEL.value, _CHECKPOINT.value)
+    return load_model(_MODEL.value, _CHECKPOINT.value)
+
+
+def _write(model, captions: list[str]) -> list[pathlib.Path]:
     if _INTERPOLATE.value:
         ends = captions[:2], (_SEED.value, _SEED.value if _TO_SEED.value is None else _TO_SEED.value)
-        written = sampling.write_interpolation(model, *ends, _FRAMES.value, _OUT.value, _TRUNCATION.value)
-    else:
-        written = sampling.write_sheet(
-            model, captions, _SEED.value, _COUNT.value, _OUT.value, _TRUNCATION.value, masks=_MASKS.value
-        )
-    cli.say("Wrote " + " and ".join(map(str, written)))
+        return sampling.write_interpolation(model, *ends, _FRAMES.value, _OUT.value, _TRUNCATION.value)
+    return sampling.write_sheet(
+        model, captions, _SEED.value, _COUNT.value, _OUT.value, _TRUNCATION.value, masks=_MASKS.value
+    )
 
 
 def _refuse_other_ends(captions: list[str]) -> None:

@@ -257,15 +257,22 @@ class Sampler:
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         """As `generate`, with the masks: tuple of float32 (captions * count, h, h, 1) in [0, 1], 4x4 first."""
         check_request(seed, count, truncation)
-        noise = normals(np.arange(count, dtype=np.int64) + seed, self.noise_dim)
-        if truncation is not None:
-            noise = noise * np.float32(truncation)
+        noise, sentences = self.noise_of(range(seed, seed + count), truncation), self.encode(captions)
+        return self._draw(np.repeat(sentences, count, 0), np.tile(noise, [len(sentences), 1]))
+
+    def generate_from_embeddings(self, sentences: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """float32 (B, sentence_dim) and (B, noise_dim) -> uint8 (B, S, S, 3)."""
+        return self._draw(sentences, noise)[0]
+
+    def noise_of(self, seeds: Sequence[int] | np.ndarray, truncation: float | None = None) -> np.ndarray:
+        """Noise of each seed, times `truncation` if it is given: float32 (B, noise_dim)."""
+        noise = normals(seeds, self.noise_dim)
+        return noise if truncation is None else noise * np.float32(truncation)
+
+    def _draw(self, sentences: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         # One at a time: a batch is no faster, and its memory grows.
-        drawn = [
-            self._run("image", noise=row[None], sentence=sentence[None])
-            for sentence in self.encode(captions)
-            for row in noise
-        ]
+        pairs = zip(noise, sentences, strict=True)
+        drawn = [self._run("image", noise=row[None], sentence=sentence[None]) for row, sentence in pairs]
         images = np.concatenate([_to_uint8(outputs["image"]) for outputs in drawn])
         stages = sorted((name for name in drawn[0] if name.startswith("mask_")), key=lambda name: int(name[5:]))
         return images, tuple(np.concatenate([outputs[name] for outputs in drawn]) for name in stages)
@@ -335,6 +342,7 @@ def _interpreter(path: pathlib.Path, threads: int):
     ):
         # It would abort the whole process.
         raise ValueError("tflite-runtime cannot run 8 bits, use the file of float16 or float32, or ai-edge-litert")
+    interpreter.allocate_tensors()
     return interpreter
 
 

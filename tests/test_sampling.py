@@ -1,10 +1,18 @@
 """Sheets and interpolations: the ends are the pictures of their captions and seeds, and nothing jumps between."""
 
+import pathlib
+import shutil
+
 import numpy as np
+import processes
 import pytest
 from PIL import Image
 
 from ssagan_tf import UserError, sampling
+from ssagan_tf.core.files import BUNDLED_MODEL
+from ssagan_tf.weights.model_folder import WEIGHTS_FILE
+
+ROOT = pathlib.Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +80,61 @@ def test_the_same_sheet_is_drawn_again(model, tmp_path):
     for name in ("one.png", "two.png"):
         sampling.write_sheet(model, ["a red bird"], 5, 2, tmp_path / name)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+# === By LiteRT ===
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A model folder whose TFLite file is stamped."""
+    (tmp_path / "birds" / "tflite").mkdir(parents=True)
+    shutil.copy(BUNDLED_MODEL / WEIGHTS_FILE, tmp_path / "birds")
+    shutil.copy(next(BUNDLED_MODEL.rglob("float32.tflite")), tmp_path / "birds" / "tflite")
+    sampling.stamp(tmp_path / "birds")
+    return tmp_path / "birds"
+
+
+def test_a_stamped_folder_is_sampled_without_tensorflow(folder, tmp_path):
+    code = (
+        "import runpy, sys, atexit\n"
+        "atexit.register(lambda: print('tensorflow' in sys.modules, 'keras' in sys.modules))\n"
+        f"sys.argv = ['sample.py', '--model={folder}', '--caption=a red bird', '--caption=a blue bird', "
+        f"'--out={tmp_path / 'sheet.png'}', *sys.argv[1:]]\n"
+        "runpy.run_path('scripts/sample.py', run_name='__main__')"
+    )
+    for flags in ([], ["--masks"], ["--interpolate"]):
+        done = processes.python("-c", code, *flags, cwd=ROOT)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.splitlines()[0].startswith("Wrote ") and done.stdout.endswith("False False\n")
+        assert Image.open(tmp_path / "sheet.png").width > 200
+
+
+def test_lite_pictures_are_those_of_the_model(folder):
+    from ssagan_tf.training.run import load_model
+
+    light, model = sampling.light_model(folder), load_model(BUNDLED_MODEL)
+    arguments = (["a small bird with a red crown", "a blue bird"], (3, 4), 5)
+    by_both = [sampling.interpolate(each, *arguments).astype(int) for each in (light, model)]
+    assert np.abs(by_both[0] - by_both[1]).max() <= 1
+    drawn = [each.generate_with_masks("a red bird", 5, 2, 0.7) for each in (light, model)]
+    assert np.abs(drawn[0][0].astype(int) - drawn[1][0]).max() <= 1
+    for ours, theirs in zip(drawn[0][1], drawn[1][1], strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize("harm", ["other weights", "no stamp", "damaged", "missing"])
+def test_files_that_are_not_of_these_weights_are_left_alone(folder, harm):
+    if harm == "other weights":
+        (folder / WEIGHTS_FILE).write_bytes(b"later ones")
+    elif harm == "no stamp":
+        (folder / "tflite" / sampling.STAMP_FILE).unlink()
+    elif harm == "damaged":
+        (folder / "tflite" / "float32.tflite").write_bytes(b"TFL3")
+    else:
+        shutil.rmtree(folder / "tflite")
+    assert sampling.light_model(folder) is None
+
+
+def test_the_name_of_the_weights_is_one():
+    assert sampling._WEIGHTS_FILE == WEIGHTS_FILE

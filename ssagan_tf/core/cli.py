@@ -144,7 +144,7 @@ def start_tensorflow() -> None:
 
     All is shown where that fails, or where TF_CPP_MIN_LOG_LEVEL was set to 0.
     """
-    with contextlib.nullcontext() if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0" else _stderr_held_back():
+    with contextlib.nullcontext() if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0" else stderr_held_back():
         import tensorflow as tf
 
         tf.config.list_physical_devices()
@@ -153,8 +153,8 @@ def start_tensorflow() -> None:
 
 
 @contextlib.contextmanager
-def _stderr_held_back() -> Iterator[None]:
-    """Holds back what C++ writes to stderr, too; shows it if the block fails."""
+def stderr_held_back() -> Iterator[None]:
+    """Holds back what is written to stderr, by C++ too; shows it if the block fails."""
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held:
