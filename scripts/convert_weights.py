@@ -11,7 +11,7 @@
 
 Image size, widths and vocabulary size are found from the tensors. A .pth file is read without PyTorch, and nothing in
 it is run: one that holds anything other than tensors is refused. What was written is read back and compared.
-Writing .pth needs PyTorch (pip install 'ssagan_tf[torch]'); --format=safetensors does not.
+Writing .pth needs PyTorch (pip install -e '.[torch]'); --format=safetensors does not.
 """
 
 from absl import app, flags

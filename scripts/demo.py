@@ -30,6 +30,7 @@ _MODEL = flags.DEFINE_string(
 _SERVER = flags.DEFINE_string("server", None, "http:// or https://HOST:PORT of a server that draws instead.")
 _PORT = flags.DEFINE_integer("port", 8080, "Of the page; 0 for any that is free.", lower_bound=0, upper_bound=65535)
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen at. See above before you change it.")
+_TRUST = cli.trust_flag()
 
 
 def main(_) -> None:
@@ -64,7 +65,7 @@ def _start_drawing(model: pathlib.Path, scratch: pathlib.Path) -> str:
 
     if newest_version(model) is None:
         cli.say("The model is being exported.")
-        export(load_model(model), scratch / model.name)
+        export(load_model(model, trust=_TRUST.value), scratch / model.name)
         model = scratch / model.name
     drawing = serve(model, port=0)
     threading.Thread(target=drawing.serve_forever, daemon=True).start()

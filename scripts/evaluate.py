@@ -40,6 +40,7 @@ _CLIP = flags.DEFINE_string(
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the first picture; the next have seed + 1, ...")
 _TRUNCATION = flags.DEFINE_float("truncation", None, "Factor on the noise.", lower_bound=0)
+_TRUST = cli.trust_flag()
 _COMPARE = flags.DEFINE_list("compare", [], "Reports to set side by side, with a comma; nothing is drawn.")
 
 
@@ -56,7 +57,7 @@ def main(_) -> None:
     from ssagan_tf.evaluation import report
     from ssagan_tf.training.run import load_model
 
-    model = load_model(_MODEL.value, _CHECKPOINT.value)
+    model = load_model(_MODEL.value, _CHECKPOINT.value, trust=_TRUST.value)
     data = report.open_data(_DATASET.value, _DATA_DIR.value, model.generator.image_size)
     report.evaluate(
         model,

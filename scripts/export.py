@@ -26,6 +26,7 @@ _CAPTIONS = flags.DEFINE_string(
     "Text file with captions, one a line, like those that the model will be asked for: TFLite's file of 8 bits is "
     "calibrated on them. Without it, on random words, and its pictures are much worse.",
 )
+_TRUST = cli.trust_flag()
 
 
 def main(_) -> None:
@@ -36,7 +37,7 @@ def main(_) -> None:
     from ssagan_tf.training.run import load_model
 
     captions = read_captions(_CAPTIONS.value) if _CAPTIONS.value else ()
-    model = load_model(_MODEL.value, _CHECKPOINT.value)
+    model = load_model(_MODEL.value, _CHECKPOINT.value, trust=_TRUST.value)
     cli.say(f"Wrote {export(model, pathlib.Path(_OUT.value), _FORMAT.value, captions)}")
 
 

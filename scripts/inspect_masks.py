@@ -29,6 +29,7 @@ _FREEZE = flags.DEFINE_multi_string("freeze", [], "STAGES that take the mask of 
 _PAINT = flags.DEFINE_multi_string("paint", [], "Picture that becomes the mask of all stages: white is 1, black is 0.")
 _SWAPS = flags.DEFINE_multi_string("swap", [], 'Words "old:new": the caption with the new one, same seed.')
 _CHECKPOINT = cli.checkpoint_flag()
+_TRUST = cli.trust_flag()
 flags.register_validator("out", lambda out: out.lower().endswith(".png"), "must end in .png")
 
 
@@ -45,7 +46,7 @@ def main(_) -> None:
     interventions = [Intervention(kind, stages) for kind, flag in asked.items() for stages in flag.value]
     interventions += [Intervention("paint", ALL, path) for path in _PAINT.value]
     written = write_inspection(
-        load_model(_MODEL.value, _CHECKPOINT.value),
+        load_model(_MODEL.value, _CHECKPOINT.value, trust=_TRUST.value),
         _CAPTIONS.value,
         _SEED.value,
         _COUNT.value,

@@ -40,6 +40,7 @@ _CHECKPOINT = cli.checkpoint_flag()
 _INTERPOLATE = flags.DEFINE_bool("interpolate", False, "Between two captions, or from --seed to --to_seed.")
 _TO_SEED = flags.DEFINE_integer("to_seed", None, "Seed at the end of an interpolation.")
 _FRAMES = flags.DEFINE_integer("frames", 9, "Pictures of an interpolation.", lower_bound=2, upper_bound=200)
+_TRUST = cli.trust_flag()
 flags.register_validator("out", lambda out: out.lower().endswith(".png"), "must end in .png")
 
 
@@ -63,7 +64,7 @@ def _model():
     cli.start_tensorflow()
     from ssagan_tf.training.run import load_model
 
-    return load_model(_MODEL.value, _CHECKPOINT.value)
+    return load_model(_MODEL.value, _CHECKPOINT.value, trust=_TRUST.value)
 
 
 def _write(model, captions: list[str]) -> list[pathlib.Path]:

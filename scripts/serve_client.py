@@ -6,7 +6,7 @@
 
 Writes 000.png, 001.png, ... into --out. A server that is not there, busy or slow is asked again, each time after a
 longer pause. --load sends so many requests for one picture each, writes none, and tells latencies and throughput.
-REST needs nothing but this package; gRPC needs tensorflow-serving-api (pip install 'ssagan_tf[serving]').
+REST needs nothing but this package; gRPC needs tensorflow-serving-api (pip install -e '.[serving]').
 """
 
 import pathlib

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 import typing
 from collections.abc import Mapping
@@ -192,6 +193,20 @@ class Config:
         """Raises UserError if the file is missing or is no configuration."""
         return cls.from_json(_read(path), str(path))
 
+    def refuse_programs(self, origin: str | os.PathLike, trust: bool) -> None:
+        """Raises UserError if the networks are none of ours: a SavedModel is a program, and lies outside of the folder.
+
+        Args:
+            origin: where the configuration comes from.
+            trust: the caller answers for it.
+        """
+        if self.model.text_encoder != "lstm" and not trust:
+            raise UserError(
+                "The configuration wants a SavedModel, which is a program, from outside of its folder. Received: "
+                f"{origin}: text_encoder={self.model.text_encoder!r}. If you know what it does, say trust=True or "
+                "--trust; or, to train, name it with --text_encoder."
+            )
+
     def override(self, **values) -> Config:
         """A copy in which settings, by name whatever part they are in, have other values."""
         config = self._with(values)
@@ -253,13 +268,10 @@ def read_settings(path: pathlib.Path) -> dict[str, typing.Any]:
 
 def _read(path: pathlib.Path) -> str:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(
-                f"The configuration is too large. Received: {path}. Restore it: at most {MAX_BYTES:,} bytes."
-            )
-        return path.read_text(encoding="utf-8")
+        return files.read_regular(path, MAX_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"No configuration could be read. Received: {path}: {error}. Check the path.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"No configuration could be read. Received: {path}: {reason}. Check the path.") from error
 
 
 def _parsed(text: str, origin: str) -> dict[str, dict]:

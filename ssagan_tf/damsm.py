@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from ssagan_tf import losses
 from ssagan_tf.config import Config, ModelConfig
+from ssagan_tf.core import files
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import CompactImageEncoder, ImageEncoder, SentenceEncoder, text_encoder_of
 from ssagan_tf.step import replicas
@@ -165,16 +166,24 @@ def _clipped(gradients: list) -> list[tf.Tensor]:
     return [gradient / replicas.replicas() for gradient in clipped]
 
 
-def load_damsm(folder: str | os.PathLike) -> tuple[DAMSM, Vocabulary, Config]:
+def load_damsm(folder: str | os.PathLike, trust: bool = False) -> tuple[DAMSM, Vocabulary, Config]:
     """Reads what `pretrain_damsm.py` wrote: both encoders, the words they know, and the settings.
+
+    Args:
+        folder: where.
+        trust: as for `SSAGAN.from_preset`.
 
     Raises:
         UserError: something is missing, damaged or does not fit together.
     """
     folder = pathlib.Path(folder)
-    config = Config.load(folder / CONFIG_FILE)
-    vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
+    config = Config.load(files.inside(folder, CONFIG_FILE))
+    config.refuse_programs(folder, trust)
+    vocabulary = Vocabulary.load(files.inside(folder, VOCABULARY_FILE))
+    path = files.inside(folder, DAMSM_FILE)
+    if config.model.text_encoder == "lstm":
+        wanted = tensor_files.shapes_of(lambda: DAMSM.from_model_config(config.model, vocabulary).encoder_variables())
+        tensor_files.check_shapes(wanted, tensor_files.read_shapes(path), str(path))
     damsm = DAMSM.from_model_config(config.model, vocabulary)
-    path = folder / DAMSM_FILE
     tensor_files.assign_state(damsm.encoder_variables(), tensor_files.read_state(path), str(path))
     return damsm, vocabulary, config

@@ -138,7 +138,7 @@ def write(path: str | os.PathLike, state: Mapping[str, np.ndarray]) -> None:
         import torch
     except ImportError as error:
         raise UserError(
-            f"Writing .pth needs PyTorch. Received: {error}. Do pip install 'ssagan_tf[torch]', or write .safetensors."
+            f"Writing .pth needs PyTorch. Received: {error}. Do pip install -e '.[torch]', or write .safetensors."
         ) from error
     buffer = io.BytesIO()
     torch.save({name: torch.from_numpy(np.array(value)) for name, value in state.items()}, buffer)

@@ -134,6 +134,11 @@ def checkpoint_flag() -> flags.FlagHolder[str]:
     return flags.DEFINE_enum("checkpoint", "newest", ["newest", "best"], help)
 
 
+def trust_flag() -> flags.FlagHolder[bool]:
+    """Defines `--trust`, for `load_model`."""
+    return flags.DEFINE_bool("trust", False, "Load a SavedModel, a program, if the model's configuration names one.")
+
+
 def say(message: str) -> None:
     """Tells the user on stdout, at once even where stdout is a file."""
     print(calling.as_called(message), flush=True)

@@ -7,6 +7,7 @@ import importlib.resources
 import os
 import pathlib
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 
@@ -59,6 +60,38 @@ def _reporting(path: pathlib.Path, only: pathlib.Path | None = None) -> Iterator
         reason = error.strerror or str(error)
         what_to_do = "Free some space" if error.errno in _FULL else "Choose a folder that can be written to"
         raise UserError(f"Could not write. Received: {path}: {reason}. {what_to_do}.") from error
+
+
+def inside(folder: str | os.PathLike, name: str) -> pathlib.Path:
+    """`folder/name`, if no link leads out of the folder; into the `blobs` of a Hugging Face cache they may.
+
+    Raises:
+        UserError: one does.
+    """
+    root = pathlib.Path(folder).resolve()
+    path = pathlib.Path(folder) / name
+    roots = [root, root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [root]
+    if not any(path.resolve().is_relative_to(each) for each in roots):
+        raise UserError(
+            f"A link leads out of the folder. Received: {path}, linked to {path.resolve()}. "
+            "Copy the file into the folder."
+        )
+    return path
+
+
+def read_regular(path: str | os.PathLike, most: int) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OSError: it cannot be read, has more than `most` bytes, or is a pipe, a device or the like.
+    """
+    with open(path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:  # a pipe would wait
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        if about.st_size > most:
+            raise OSError(errno.EFBIG, f"it is too large, at most {most:,} bytes are read", str(path))
+        return file.read(most)
 
 
 def flush_to_disk(path: pathlib.Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from ssagan_tf.core import saved_model_scan
 from ssagan_tf.errors import UserError
 
 SAVED_MODEL = "saved_model.pb"
@@ -33,8 +34,7 @@ def fetched(address: str, flag: str) -> pathlib.Path:
         import tensorflow_hub
     except ImportError as error:
         raise UserError(
-            f"An address needs tensorflow-hub. Received: {address}: {error}. "
-            f"Run pip install 'ssagan_tf[hub]'. {instead}"
+            f"An address needs tensorflow-hub. Received: {address}: {error}. Run pip install -e '.[hub]'. {instead}"
         ) from error
     try:
         return pathlib.Path(tensorflow_hub.resolve(address))
@@ -44,7 +44,12 @@ def fetched(address: str, flag: str) -> pathlib.Path:
 
 
 def load(folder: str | pathlib.Path):
-    """What `tf.saved_model.load` gives. Raises UserError if it cannot be read."""
+    """What `tf.saved_model.load` gives, of a SavedModel that does nothing but compute (`saved_model_scan`).
+
+    Raises:
+        UserError: it cannot be read, or may do more.
+    """
+    saved_model_scan.check(pathlib.Path(folder))
     try:
         return tf.saved_model.load(str(folder))
     except Exception as error:  # What a damaged SavedModel raises is no closed list.

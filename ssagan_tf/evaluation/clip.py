@@ -53,7 +53,7 @@ def open_clip(name: str | None = None) -> Clip:
     except ImportError as error:
         raise UserError(
             f"A CLIP score needs KerasHub. Received: {' '.join(str(error).split())}. "
-            "Run pip install 'ssagan_tf[clip]', or leave 'clip' out of --metrics."
+            "Run pip install -e '.[clip]', or leave 'clip' out of --metrics."
         ) from error
     try:
         return _clip(name, CLIPBackbone.from_preset(name), CLIPPreprocessor.from_preset(name))

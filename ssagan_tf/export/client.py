@@ -215,7 +215,7 @@ class _Grpc:
             from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
         except ImportError as error:
             raise UserError(
-                f"gRPC needs tensorflow-serving-api. Received: {error}. Run pip install 'ssagan_tf[serving]', or use "
+                f"gRPC needs tensorflow-serving-api. Received: {error}. Run pip install -e '.[serving]', or use "
                 "http://HOST:PORT."
             ) from error
         options = [("grpc.max_receive_message_length", _LARGEST_ANSWER)]

@@ -174,7 +174,9 @@ def _saved_model(path: pathlib.Path, threads: int) -> Loaded:
     _limit_tensorflow(threads)
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(str(path))
+    from ssagan_tf.core import third_party_models
+
+    loaded = third_party_models.load(path)
     generate = loaded.signatures["generate"]
 
     def draw(caption: str, seed: int) -> np.ndarray:
@@ -194,7 +196,7 @@ def _onnx(path: pathlib.Path, threads: int) -> Loaded:
         import onnxruntime
     except ImportError as error:
         raise UserError(
-            f"ONNX files are drawn with ONNX Runtime. Received: {error}. Run pip install 'ssagan_tf[runtimes]'."
+            f"ONNX files are drawn with ONNX Runtime. Received: {error}. Run pip install -e '.[runtimes]'."
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -25,7 +25,7 @@ def export(model: SSAGAN, folder: pathlib.Path, captions: Sequence[str] = ()) ->
         import tf2onnx
     except ImportError as error:
         raise UserError(
-            f"ONNX files are written with tf2onnx. Received: {error}. Run pip install 'ssagan_tf[onnx]'."
+            f"ONNX files are written with tf2onnx. Received: {error}. Run pip install -e '.[onnx]'."
         ) from error
     folder = folder / FOLDER
     model.needed_vocabulary().save(folder / VOCABULARY_FILE)

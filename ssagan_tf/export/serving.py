@@ -189,7 +189,7 @@ def write_warmup(folder: pathlib.Path, name: str, vocabulary: Vocabulary) -> Non
     try:
         from tensorflow_serving.apis import prediction_log_pb2
     except ImportError:
-        command = shlex.join(["pip", "install", "ssagan_tf[serving]"])
+        command = shlex.join(["pip", "install", "tensorflow-serving-api"])
         logging.warning("No warm-up requests were written: tensorflow-serving-api is missing (%s).", command)
         return
     caption = example_caption(vocabulary)

@@ -50,11 +50,7 @@ class Vocabulary:
         """Reads `vocabulary.txt`. Raises UserError if it is missing, too large or not such a file."""
         path = pathlib.Path(path)
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise UserError(
-                    f"The vocabulary file is too large. Received: {path}. At most {MAX_BYTES:,} bytes: use another."
-                )
-            words = path.read_text(encoding="utf-8").split("\n")
+            words = files.read_regular(path, MAX_BYTES).decode().replace("\r\n", "\n").split("\n")
         except OSError as error:
             raise UserError(
                 f"No vocabulary could be read. Received: {path}: {error.strerror}. Check the folder."

@@ -21,6 +21,7 @@ from ssagan_tf.weights import tensor_files
 
 _STATE = "state.safetensors"
 _NOTE = "checkpoint.json"
+_MAX_NOTE = 2**24  # bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +154,8 @@ def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _read(folder: pathlib.Path) -> Checkpoint:
-    note = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
+    files.inside(folder.parent.parent, f"{folder.parent.name}/{folder.name}/{_STATE}")
+    note = json.loads(files.read_regular(folder / _NOTE, _MAX_NOTE))
     if not isinstance(note, dict):
         raise UserError(f"The note is none. Received: {folder / _NOTE}. Use another checkpoint.")
     # Those of before the notes had one have no checksum of it.

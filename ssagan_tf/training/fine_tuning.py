@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ssagan_tf.config import PRESETS, Config, preset_name
+from ssagan_tf.core import files
 from ssagan_tf.errors import UserError
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text.vocabulary import Vocabulary
@@ -48,7 +49,9 @@ def fine_tuned(config: Config, preset: str, given: Mapping[str, typing.Any]) -> 
         UserError: no model there, or flags that make it another one.
     """
     start = given["initial_model"]
-    theirs = Config.load(folder_of(start) / CONFIG_FILE).model
+    source = Config.load(files.inside(folder_of(start), CONFIG_FILE))
+    theirs = source.model
+    source.refuse_programs(start, trust=given.get("text_encoder") == theirs.text_encoder)
     sizes = {name: getattr(theirs, name) for name in _SIZES}
     other = [f"{name}={given[name]}, was {was}" for name, was in sizes.items() if given.get(name, was) != was]
     size = given.get("image_size") or theirs.image_size

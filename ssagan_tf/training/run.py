@@ -67,10 +67,10 @@ class Run:
         config.save(self.folder / CONFIG_FILE)
 
     def config(self) -> Config:
-        return Config.load(self.folder / CONFIG_FILE)
+        return Config.load(files.inside(self.folder, CONFIG_FILE))
 
     def vocabulary(self) -> Vocabulary:
-        return Vocabulary.load(self.folder / VOCABULARY_FILE)
+        return Vocabulary.load(files.inside(self.folder, VOCABULARY_FILE))
 
     def log(self, line: Mapping[str, object]) -> None:
         """Adds a line to `log.jsonl`. Raises UserError if it cannot be written."""
@@ -114,16 +114,19 @@ def _step_of(line: str) -> float:
         return math.inf
 
 
-def load_model(path: str | os.PathLike, which: str = "newest", sampling_only: bool = True) -> SSAGAN:
+def load_model(
+    path: str | os.PathLike, which: str = "newest", sampling_only: bool = True, trust: bool = False
+) -> SSAGAN:
     """The model of a run folder (its newest whole checkpoint, averaged weights if there are any) or a model folder.
 
     Args:
         path: the folder, or what else `SSAGAN.from_preset` takes: a name, "synthbirds_64", or a handle.
         which: of a run's checkpoints: "newest", or "best", the one that scored best.
         sampling_only: of a run, leave out the networks that only training needs.
+        trust: as for `SSAGAN.from_preset`.
 
     Raises:
-        UserError: neither of both, no checkpoint yet, or none that was scored.
+        UserError: neither of both, no checkpoint yet, or none that was scored; a SavedModel that is not trusted.
     """
     run = Run(folder_of(path))
     if not run.begun():
@@ -137,12 +140,22 @@ def load_model(path: str | os.PathLike, which: str = "newest", sampling_only: bo
             f"Nothing was scored. Received: {path}. Train with --score_every=N, or take --checkpoint=newest."
         )
     if (run.folder / WEIGHTS_FILE).is_file() and not run.checkpoints.is_dir():
-        return SSAGAN.from_preset(run.folder)
-    model = SSAGAN.from_model_config(run.config().model, run.vocabulary(), sampling_only)
+        return SSAGAN.from_preset(run.folder, trust)
+    config, vocabulary = run.config(), run.vocabulary()
+    config.refuse_programs(run.folder, trust)
     found = checkpoint.newest(chosen)
     if found is None:
         raise UserError(f"The run has no checkpoint yet. Received: {path}. Wait for one, or train on with --resume.")
-    wanted = model.sampling_variables() | model.training_variables()
+
+    def build():
+        return SSAGAN.from_model_config(config.model, vocabulary, sampling_only)
+
+    if config.model.text_encoder == "lstm":
+        shapes = tensor_files.shapes_of(lambda: build().all_variables())
+        there = {name: tuple(found.state[name].shape) for name in shapes if name in found.state}
+        tensor_files.check_shapes(shapes, there, str(found.folder))
+    model = build()
+    wanted = model.all_variables()
     averaged = {name.replace("average/", "generator/"): name for name in found.state if name.startswith("average/")}
     state = {name: found.state[averaged.get(name, name)] for name in wanted if averaged.get(name, name) in found.state}
     tensor_files.assign_state(wanted, state, str(found.folder))

@@ -135,6 +135,7 @@ def _resumed(out: str | os.PathLike | None, preset_name: str | None, given: dict
     if preset_name:
         raise UserError(f"A resumed run keeps its settings. Received: --preset={preset_name}. Leave it out.")
     was = run.config()
+    was.refuse_programs(run.folder, trust=given.get("text_encoder") == was.model.text_encoder)
     # A limit of time is that of one call, not of the run.
     config = was.override(**{"max_minutes": 0.0, **given})
     check_same_run(was, config, run)
@@ -209,7 +210,8 @@ def train(run: Run, config: Config) -> Outcome:
     if first_step is None:
         first_step = 0
         if config.train.initial_model:
-            source = load_model(config.train.initial_model, sampling_only=False)
+            # A SavedModel was trusted when it was named, see `fine_tuned`.
+            source = load_model(config.train.initial_model, sampling_only=False, trust=True)
             logging.info("%s", carry_over(model, source, config.train.seed).text())
             if average is not None:
                 average.set_weights(model.generator.get_weights())

@@ -16,6 +16,7 @@ import pathlib
 import typing
 
 import keras
+from absl import logging
 
 from ssagan_tf.config import Config, ModelConfig
 from ssagan_tf.core import files
@@ -59,9 +60,10 @@ Text to image with SSA-GAN (Liao et al., CVPR 2022), {size} x {size} pixels, {wo
 
 
 def folder_of(preset: str | os.PathLike) -> pathlib.Path:
-    """The folder that a name in `PRESETS`, a handle ("hf://OWNER/NAME", "kaggle://...") or a path means.
+    """The folder that a name in `PRESETS`, a handle ("hf://OWNER/NAME@REVISION", "kaggle://...") or a path means.
 
-    A handle is downloaded, once, by the package of the service, which must be installed.
+    A handle is downloaded, once, by the package of the service, which must be installed. The revision is a commit, tag
+    or, of kaggle, version; without one the newest is taken, which is told.
 
     Raises:
         UserError: a name that nothing has, or a handle that cannot be downloaded.
@@ -73,16 +75,27 @@ def folder_of(preset: str | os.PathLike) -> pathlib.Path:
         if str(preset) == place.name and not place.exists():
             raise UserError(
                 f"No such model. Received: {str(preset)!r}. Give a model folder, one of {', '.join(PRESETS)}, or a "
-                "handle: hf://OWNER/NAME."
+                "handle: hf://OWNER/NAME@REVISION."
             )
         return place
     if scheme not in _FETCHERS:
         raise UserError(
-            f"No such handle. Received: {preset}. Use hf://OWNER/NAME or kaggle://OWNER/NAME/keras/VARIATION."
+            f"No such handle. Received: {preset}. "
+            "Use hf://OWNER/NAME@REVISION or kaggle://OWNER/NAME/keras/VARIATION@VERSION."
         )
     package, fetch = _FETCHERS[scheme]
+    handle, pinned, revision = handle.partition("@")
     try:
-        return pathlib.Path(getattr(importlib.import_module(package), fetch)(handle))
+        download = getattr(importlib.import_module(package), fetch)
+        if not pinned:
+            place = pathlib.Path(download(handle))
+            logging.warning(
+                "%s names no revision: the newest, %s, was taken. Pin one with @REVISION.", preset, place.name
+            )
+            return place
+        if scheme == "kaggle":
+            return pathlib.Path(download(f"{handle}/{revision}"))
+        return pathlib.Path(download(handle, revision=revision))
     except ImportError as error:
         raise UserError(f"A package is missing. Received: {preset}. Run: pip install {package}") from error
     except Exception as error:  # each service has errors of its own
@@ -103,19 +116,29 @@ class PresetModel(TextToImage):
         raise NotImplementedError
 
     @classmethod
-    def from_preset(cls, folder: str | os.PathLike) -> typing.Self:
-        """Reads a trained model.
+    def from_preset(cls, folder: str | os.PathLike, trust: bool = False) -> typing.Self:
+        """Reads a trained model. Nothing in the folder is run, and nothing outside of it is read.
 
         Args:
             folder: a name in `presets`, a model folder, or a handle, see `folder_of`.
+            trust: whether the configuration may name a SavedModel as text encoder: a program, outside of the folder.
 
         Raises:
-            UserError: something is missing, damaged or does not fit.
+            UserError: something is missing, damaged or does not fit, or a SavedModel is not trusted.
         """
         place = folder_of(folder)
-        config = Config.load(place / CONFIG_FILE)
-        vocabulary = Vocabulary.load(place / VOCABULARY_FILE)
+        config = Config.load(files.inside(place, CONFIG_FILE))
+        config.refuse_programs(place, trust)
+        vocabulary = Vocabulary.load(files.inside(place, VOCABULARY_FILE))
         sampling_only = not (place / TRAINING_FILE).is_file()
+        if config.model.text_encoder == "lstm":
+            wanted = tensor_files.shapes_of(
+                lambda: cls.from_model_config(config.model, vocabulary, sampling_only).all_variables()
+            )
+            found: dict[str, tuple[int, ...]] = {}
+            for name in [WEIGHTS_FILE] if sampling_only else [WEIGHTS_FILE, TRAINING_FILE]:
+                found |= tensor_files.read_shapes(files.inside(place, name))
+            tensor_files.check_shapes(wanted, found, str(place))
         model = cls.from_model_config(config.model, vocabulary, sampling_only)
         model.settings = config
         model.take_weights(place)
@@ -176,7 +199,7 @@ class PresetModel(TextToImage):
         if self.discriminator is not None:
             parts[TRAINING_FILE] = self.training_variables()
         for name, variables in parts.items():
-            path = pathlib.Path(folder) / name
+            path = files.inside(folder, name)
             tensor_files.assign_state(variables, tensor_files.read_state(path), str(path))
 
     def sampling_variables(self) -> dict[str, keras.Variable]:
@@ -194,6 +217,10 @@ class PresetModel(TextToImage):
             if part is not None:
                 named |= tensor_files.named_variables(name, part.variables)
         return named
+
+    def all_variables(self) -> dict[str, keras.Variable]:
+        """The networks' weights, by name."""
+        return self.sampling_variables() | self.training_variables()
 
     # === One `.keras` file ===
 

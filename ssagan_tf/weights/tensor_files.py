@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
@@ -58,13 +60,38 @@ def write_state(path: str | os.PathLike, named: Mapping[str, keras.Variable], no
 
 def read_state(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Arrays by name. Raises UserError if the file is missing or damaged."""
+    with _open(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}
+
+
+def read_shapes(path: str | os.PathLike) -> dict[str, tuple[int, ...]]:
+    """Shapes of a file's arrays by name, from its header alone. Raises UserError as `read_state`."""
+    with _open(path) as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+
+
+@contextlib.contextmanager
+def _open(path):
     path = pathlib.Path(path)
     if not path.is_file():
         raise UserError(f"No weights found. Received: {path}. Check the folder, or train or convert a model into it.")
     try:
-        return safetensors.numpy.load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
+        with safetensors.safe_open(path, "numpy") as file:
+            yield file
+    except (safetensors.SafetensorError, OSError, TypeError, AttributeError) as error:
         raise UserError(f"The weights file is damaged. Received: {path}: {error}. Use another copy.") from error
+
+
+def shapes_of(build: Callable[[], Mapping[str, keras.Variable]]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the variables that `build` makes, by name, without memory for any of them."""
+
+    def build_without_values():
+        with keras.StatelessScope(initialize_variables=False):
+            return {name: tuple(variable.shape) for name, variable in build().items()}
+
+    # In a thread of its own, as Keras notes for each thread which variables still want values.
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(build_without_values).result()
 
 
 def assign_state(named: Mapping[str, keras.Variable], state: Mapping[str, np.ndarray], origin: str) -> None:
@@ -73,12 +100,19 @@ def assign_state(named: Mapping[str, keras.Variable], state: Mapping[str, np.nda
     Raises:
         UserError: anything missing, unknown or of another shape; all differences in one message.
     """
-    problems = [f"{name} is missing" for name in named if name not in state]
-    problems += [f"{name} is not known" for name in state if name not in named]
+    check_shapes(*({name: tuple(value.shape) for name, value in each.items()} for each in (named, state)), origin)
+    for name, variable in named.items():
+        variable.assign(state[name])
+
+
+def check_shapes(wanted: Mapping[str, tuple], found: Mapping[str, tuple], origin: str) -> None:
+    """Raises UserError if arrays differ in name or shape; all differences in one message."""
+    problems = [f"{name} is missing" for name in wanted if name not in found]
+    problems += [f"{name} is not known" for name in found if name not in wanted]
     problems += [
-        f"{name} is {tuple(state[name].shape)}, not {tuple(variable.shape)}"
-        for name, variable in named.items()
-        if name in state and tuple(state[name].shape) != tuple(variable.shape)
+        f"{name} is {found[name]}, not {shape}"
+        for name, shape in wanted.items()
+        if name in found and found[name] != shape
     ]
     if problems:
         more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
@@ -86,5 +120,3 @@ def assign_state(named: Mapping[str, keras.Variable], state: Mapping[str, np.nda
             f"The weights do not fit the model. Received: {origin}: {'; '.join(problems[:_SHOWN])}{more}. "
             "Use weights of the same configuration."
         )
-    for name, variable in named.items():
-        variable.assign(state[name])

@@ -371,6 +371,6 @@ def test_a_missing_and_a_too_large_file_are_told(tmp_path, monkeypatch):
 
 def test_writing_without_pytorch_says_how(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(UserError, match=r"pip install 'ssagan_tf\[torch\]'"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[torch\]'"):
         pth.write(tmp_path / "net.pth", {"a": np.zeros(1, np.float32)})
     assert not list(tmp_path.iterdir())

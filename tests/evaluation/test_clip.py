@@ -25,7 +25,7 @@ LENGTH = 77
 
 @pytest.fixture(scope="module")
 def backbone(randomize):
-    hub = pytest.importorskip("keras_hub", reason="KerasHub is not installed: pip install 'ssagan_tf[clip]'")
+    hub = pytest.importorskip("keras_hub", reason="KerasHub is not installed: pip install -e '.[clip]'")
     sizes = {"hidden_dim": 8, "num_layers": 1, "num_heads": 2, "intermediate_dim": 16}
     backbone = randomize(
         hub.models.CLIPBackbone(
@@ -92,7 +92,7 @@ def test_a_folder_without_a_model_is_refused_with_what_to_download(backbone, tmp
 def test_without_the_package_one_line_says_what_to_install(tiny_model, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "keras_hub", None)
     monkeypatch.setitem(sys.modules, "keras_hub.models", None)
-    with pytest.raises(UserError, match=r"pip install 'ssagan_tf\[clip\]'") as told:
+    with pytest.raises(UserError, match=r"pip install -e '\.\[clip\]'") as told:
         evaluate(tiny_model(64), BIRDS, ["fid", "clip"], "synthbirds", 4, tmp_path)
     assert "\n" not in str(told.value)
     assert not list(tmp_path.iterdir())  # before anything was drawn

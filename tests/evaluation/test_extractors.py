@@ -131,7 +131,7 @@ def test_an_address_without_tensorflow_hub_says_in_one_line_what_to_do(monkeypat
         return usual(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without_hub)
-    with pytest.raises(UserError, match=r"pip install 'ssagan_tf\[hub\]'.*tf-hub-format=compressed") as error:
+    with pytest.raises(UserError, match=r"pip install -e '\.\[hub\]'.*tf-hub-format=compressed") as error:
         open_extractor(extractors.TFGAN_INCEPTION)
     assert "\n" not in str(error.value)
 

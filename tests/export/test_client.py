@@ -175,6 +175,7 @@ def test_pauses_grow(broken_server, monkeypatch):
     [
         (400, b'{"error": "no such input"}', "400 no such input"),
         (500, b"<html>", "500 b'<html>'"),
+        (400, b'{"error": "\\u001b]0;owned\\u0007\\u202e"}', r"400 \x1b]0;owned\x07\u202e"),  # a terminal would obey
         (200, b"hello", "none of TensorFlow Serving's: b'hello'"),
         (200, b'{"outputs": [1]}', "none of TensorFlow Serving's"),
         (200, b"[" * 100_000, "none of TensorFlow Serving's"),

@@ -56,7 +56,7 @@ def test_what_cannot_be_measured_is_told_in_one_line(device_export, tmp_path):
 
 def test_without_a_runtime_it_is_told_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(UserError, match=r"Received: .*onnxruntime.* Run pip install 'ssagan_tf\[runtimes\]'"):
+    with pytest.raises(UserError, match=r"Received: .*onnxruntime.* Run pip install -e '\.\[runtimes\]'"):
         comparison._onnx(tmp_path, 1)
 
 

@@ -68,6 +68,6 @@ def test_openvino_draws_what_keras_does(random_model, inputs, kind, tmp_path, re
 
 def test_without_tf2onnx_it_is_told_what_to_install(random_model, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
-    with pytest.raises(UserError, match=r"pip install 'ssagan_tf\[onnx\]'"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[onnx\]'"):
         export(random_model, tmp_path / "birds", ["onnx"])
     assert not list((tmp_path / "birds").iterdir())

@@ -149,7 +149,7 @@ def trained(saved_model, tmp_path_factory):
 
 
 def test_it_trains_and_draws_words_that_are_in_no_vocabulary(trained, saved_model):
-    model = load_model(trained.folder)
+    model = load_model(trained.folder, trust=True)
     assert model.generate(["okapi", "tapir"]).shape == (2, 8, 8, 3)
     one, other = model.encode(["okapi", "tapir"])
     assert (one != other).all()
@@ -158,7 +158,7 @@ def test_it_trains_and_draws_words_that_are_in_no_vocabulary(trained, saved_mode
 
 
 def test_it_is_exported_and_served(trained, tmp_path):
-    model = load_model(trained.folder)
+    model = load_model(trained.folder, trust=True)
     version = export(model, tmp_path / "birds")
     captions = ["an okapi", "a bird called 3"]
     want = model.generate(captions, seed=5)
@@ -182,5 +182,5 @@ def test_it_is_exported_and_served(trained, tmp_path):
 
 def test_a_device_cannot_run_it_and_is_told_so(trained, tmp_path):
     with pytest.raises(UserError, match="cannot be exported so. Received: HubEncoder.*--format=saved_model alone"):
-        export(load_model(trained.folder), tmp_path / "birds", ["tflite"])
+        export(load_model(trained.folder, trust=True), tmp_path / "birds", ["tflite"])
     assert not pathlib.Path(tmp_path / "birds" / "1").exists()
