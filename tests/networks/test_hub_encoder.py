@@ -113,7 +113,7 @@ def test_a_configuration_names_it(saved_model):
     model = SSAGAN.from_model_config(config, Vocabulary.build(["a bird"]), sampling_only=True)
     assert isinstance(model.text_encoder, HubEncoder) and model.text_encoder.trained
     assert model.model_config().text_encoder == config.text_encoder
-    with pytest.raises(UserError, match="No such text_encoder. Received: 'elmo'"):
+    with pytest.raises(UserError, match="text_encoder does not exist. Received: elmo"):
         preset("small", "folder").override(text_encoder="elmo")
 
 
