@@ -16,7 +16,7 @@ import shlex
 
 from absl import app, flags
 
-from ssagan_tf.core import cli
+from ssagan_tf.core import calling, cli
 from ssagan_tf.data import DATASETS, check, open_source, records
 from ssagan_tf.data.source import SPLITS
 
@@ -95,7 +95,7 @@ def _prepare() -> int:
     )
     folder = shlex.quote(str(prepared.folder))
     flags = f"--dataset={prepared.name} --data_dir={folder} --image_size={prepared.image_size}"
-    cli.say(f"Next: python scripts/train.py {flags}")
+    cli.say(f"Next: {calling.command_of('train')} {flags}")
     return 0
 
 

@@ -30,11 +30,11 @@ def main(_) -> None:
     given = SETTINGS.given()
     # TensorFlow takes seconds to start: not before the flags are known to be right.
     cli.start_tensorflow()
-    from ssagan_tf.training import damsm_run
+    from ssagan_tf.training.pretraining import pretrain
 
-    run, config = damsm_run.resolve(_OUT.value, _RESUME.value, SETTINGS.preset, **given)
-    outcome = damsm_run.pretrain(run, config)
-    cli.say(damsm_run.summary(outcome, config))
+    run, config = pretrain.resolve(_OUT.value, _RESUME.value, SETTINGS.preset, **given)
+    outcome = pretrain.pretrain(run, config)
+    cli.say(pretrain.summary(outcome, config))
     if outcome.signal is not None:
         raise SystemExit(128 + outcome.signal)
 

@@ -61,7 +61,7 @@ def main() -> None:
 def _flags() -> argparse.Namespace:
     parser = _Parser(
         usage=argparse.SUPPRESS,
-        description=calling.as_called(__doc__),
+        description=calling.usage(__doc__),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

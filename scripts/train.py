@@ -29,11 +29,11 @@ def main(_) -> None:
             raise app.UsageError(f"--{name} has no effect with --damsm. Received: both. Leave one of them out.")
     # TensorFlow takes seconds to start: not before the flags are known to be right.
     cli.start_tensorflow()
-    from ssagan_tf.training import trainer
+    from ssagan_tf.training import resume, train
 
-    run, config = trainer.resolve(_OUT.value, _RESUME.value, SETTINGS.preset, **given)
-    outcome = trainer.train(run, config)
-    cli.say(trainer.summary(outcome, config))
+    run, config = resume.resolve(_OUT.value, _RESUME.value, SETTINGS.preset, **given)
+    outcome = train.train(run, config)
+    cli.say(train.summary(outcome, config))
     if outcome.signal is not None:
         raise SystemExit(128 + outcome.signal)
 

@@ -75,7 +75,7 @@ class DAMSM(keras.Model):
         return cls(text_encoder, image_encoder, config.global_negatives, **kwargs)
 
     def compile(self, optimizer=None, **kwargs) -> None:
-        """Default: the published Adam (2e-3, beta1 0.5); its published schedule is `training.schedules`."""
+        """Default: the published Adam (2e-3, beta1 0.5); its published schedule is `training.pretraining.schedules`."""
         super().compile(optimizer=optimizer or Adam(2e-3, beta_1=0.5, beta_2=0.999, epsilon=1e-8), **kwargs)
         self.optimizer.build(self._variables())
 

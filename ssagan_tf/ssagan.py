@@ -203,7 +203,7 @@ class SSAGAN(PresetModel):
 
     def compile(self, generator_optimizer=None, discriminator_optimizer=None, encoder_optimizer=None, **kwargs) -> None:
         """Sets an optimizer for each part; those not given are the published Adams (`published_optimizers`)."""
-        discriminator = self.needed_discriminator()
+        discriminator = self.require_discriminator()
         published = published_optimizers()
         # The generator's is the model's `optimizer`, which Keras's own callbacks look at.
         optimizer = generator_optimizer or published["generator_optimizer"]
@@ -216,7 +216,7 @@ class SSAGAN(PresetModel):
         self.encoder_optimizer.build(self._encoder_variables())
         self.loss_scale = LossScale() if self.generator.compute_dtype == "float16" else None
 
-    def needed_discriminator(self) -> Discriminator:
+    def require_discriminator(self) -> Discriminator:
         """The discriminator. Raises UserError if there is none."""
         if self.discriminator is None:
             raise UserError("The model is for sampling only. Received: discriminator=None. Give one to train it.")
@@ -274,7 +274,7 @@ class SSAGAN(PresetModel):
         # The gradient goes by way of the pictures, so that none by D's weights is built.
         with tf.GradientTape(watch_accessed_variables=False) as fake_tape:
             fake_tape.watch(fake)
-            logits = self.needed_discriminator()(self._seen(fake, "by G"), fixed_sentence)
+            logits = self.require_discriminator()(self._seen(fake, "by G"), fixed_sentence)
             generator_loss = losses.hinge_generator_loss(logits, self._global_batch(image))
             damsm_fake = self._damsm(batch, fake, fixed, self.damsm_weight)
             loss = self._scaled(generator_loss + damsm_fake)
@@ -298,7 +298,7 @@ class SSAGAN(PresetModel):
     def _discriminator_steps(self, image, fake, sentence):
         """D's updates -> hinge loss, gradient penalty. Two as published, the penalty that of the D that the hinge loss
         has updated; one for both if `fused`."""
-        discriminator, fused = self.needed_discriminator(), self.fused and self.penalised
+        discriminator, fused = self.require_discriminator(), self.fused and self.penalised
         penalty, count = _zero(image), self._global_batch(image)
         fake = tf.stop_gradient(tf.cast(fake, image.dtype))
         with tf.GradientTape() as tape:
@@ -334,7 +334,7 @@ class SSAGAN(PresetModel):
         """D's logits of real, mismatched (a list of one or none) and generated pairs."""
         # Twice as many pictures in one pass: convolutions of small features are the faster for it.
         both = tf.concat([self._seen(image, "real"), self._seen(fake, "drawn")], 0)
-        features, drawn = tf.split(self.needed_discriminator().features(both), 2)
+        features, drawn = tf.split(self.require_discriminator().features(both), 2)
         pairs = [(features, sentence), *self._mismatched(features, sentence), (drawn, sentence)]
         real, *mismatched, drawn = self._logits(pairs)
         return real, mismatched, drawn
@@ -350,13 +350,13 @@ class SSAGAN(PresetModel):
         """D's logits of each of several (features, sentence), in one pass: some may have no rows, of which oneDNN's
         convolution makes nothing of the right shape."""
         features, sentences = zip(*pairs, strict=True)
-        logits = self.needed_discriminator().logits(tf.concat(features, 0), tf.concat(sentences, 0))
+        logits = self.require_discriminator().logits(tf.concat(features, 0), tf.concat(sentences, 0))
         return tf.split(logits, [tf.shape(part)[0] for part in features])
 
     def _update_discriminator(self, tape, loss):
         # Weights that a loss does not depend on (the first biases, in the penalty) have a gradient of zero, and Adam's
         # moments move for them as they do in the published code. TensorFlow makes zeros only for variables of its own.
-        variables = self.needed_discriminator().trainable_variables
+        variables = self.require_discriminator().trainable_variables
         sources = [variable.value for variable in variables]
         gradients = tape.gradient(loss, sources, unconnected_gradients="zero")
         self.discriminator_optimizer.apply(self._unscaled(gradients), variables)

@@ -64,7 +64,7 @@ class TextToImage(keras.Model):
             raise UserError("The model has no vocabulary. Received: captions as text. Give ids, or a vocabulary.")
         return self._caption_encoder
 
-    def needed_vocabulary(self) -> Vocabulary:
+    def require_vocabulary(self) -> Vocabulary:
         """The vocabulary. Raises UserError if there is none."""
         if self.vocabulary is None:
             raise UserError("The model has no vocabulary. Received: captions as text. Build it with a vocabulary.")
@@ -172,7 +172,7 @@ class TextToImage(keras.Model):
             UserError: no vocabulary, no caption, or one without a known word.
         """
         captions = _checked(caption_list, captions)
-        vocabulary = self.needed_vocabulary()
+        vocabulary = self.require_vocabulary()
         for caption in captions:
             for note in self._notes(caption, vocabulary):
                 logging.warning("%s", note)

@@ -1,7 +1,7 @@
 """Trains as one of two processes, or alone, and writes what came out: run by `test_distribution.py`.
 
 two_workers.py OUT          alone
-two_workers.py OUT RUN      as TF_CONFIG says; also `trainer.train` into the run folder RUN
+two_workers.py OUT RUN      as TF_CONFIG says; also `train.train` into the run folder RUN
 
 Each process is told by TF_CONFIG which of both it is, and that has to be there before TensorFlow starts.
 """
@@ -16,11 +16,11 @@ import tensorflow as tf
 from small_gan import BATCH, CAPTIONS, CLASS_IDS, gan_by_plain_steps, random_pictures
 
 from ssagan_tf.config import Config
-from ssagan_tf.training import trainer
+from ssagan_tf.training import train
 from ssagan_tf.training.callbacks import StopGently
+from ssagan_tf.training.devices import devices
 from ssagan_tf.training.fitting import fit
 from ssagan_tf.training.run import Run
-from ssagan_tf.training.workers import devices
 
 STEPS = 5
 
@@ -70,5 +70,5 @@ if __name__ == "__main__":
     out = pathlib.Path(sys.argv[1])
     np.savez(out, **losses_and_weights(devices()))
     if len(sys.argv) > 2:
-        outcome = trainer.train(Run(sys.argv[2]), tiny())
+        outcome = train.train(Run(sys.argv[2]), tiny())
         (out.parent / f"{out.stem}.txt").write_text(f"{outcome.step} {outcome.run.folder}")

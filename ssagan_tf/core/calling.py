@@ -20,8 +20,13 @@ def script() -> str:
     return command().removeprefix(_PREFIX).replace("-", "_")
 
 
-def as_called(text: str) -> str:
-    """Names scripts in a text by their console commands if this program was called by its own."""
-    if not command().startswith(_PREFIX):
-        return text
-    return _SCRIPT.sub(lambda found: _PREFIX + found[1].replace("_", "-"), text)
+def command_of(script: str) -> str:
+    """What calls another script, in the way in which this one was called."""
+    if command().startswith(_PREFIX):
+        return _PREFIX + script.replace("_", "-")
+    return f"python scripts/{script}.py"
+
+
+def usage(docstring: str) -> str:
+    """A script's docstring, whose examples call scripts as this one was called."""
+    return _SCRIPT.sub(lambda found: command_of(found[1]), docstring)

@@ -141,7 +141,7 @@ def trust_flag() -> flags.FlagHolder[bool]:
 
 def say(message: str) -> None:
     """Tells the user on stdout, at once even where stdout is a file."""
-    print(calling.as_called(message), flush=True)
+    print(message, flush=True)
 
 
 def start_tensorflow() -> None:
@@ -197,7 +197,7 @@ def _terminated(number: int, frame: types.FrameType | None) -> NoReturn:
 
 
 def _fail(error: object, status: int) -> NoReturn:
-    print("error:", calling.as_called(" ".join(str(error).split("\n"))), file=sys.stderr)
+    print("error:", " ".join(str(error).split("\n")), file=sys.stderr)
     sys.exit(status)
 
 
@@ -248,7 +248,7 @@ def _help(script: types.ModuleType) -> str:
     """The script's docstring, its flags, and the settings that have none, with their defaults."""
     settings = getattr(script, "SETTINGS", None)
     defaults = settings.defaults() if settings is not None else {}
-    lines = [(inspect.getdoc(script) or "").strip(), "", "Flags:"]
+    lines = [calling.usage((inspect.getdoc(script) or "").strip()), "", "Flags:"]
     for flag in [*flags.FLAGS.get_key_flags_for_module(script), flags.FLAGS["dry_run"]]:
         lines += _flag_help(flag, defaults.get(flag.name))
     if settings is not None:

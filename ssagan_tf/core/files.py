@@ -2,12 +2,15 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import importlib.resources
 import os
 import pathlib
 import shutil
+import socket
 import stat
+import typing
 import uuid
 from collections.abc import Iterator
 
@@ -17,6 +20,7 @@ _PACKAGE = pathlib.Path(str(importlib.resources.files("ssagan_tf"))).resolve()
 # Models that come with the package: within it where it is installed, beside it in a checkout.
 SAVED_MODELS = _PACKAGE / "saved_models" if (_PACKAGE / "saved_models").is_dir() else _PACKAGE.parent / "saved_models"
 BUNDLED_MODEL = SAVED_MODELS / "synthbirds-64"  # small, of drawn birds
+LOCK = ".lock"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -162,6 +166,53 @@ def folder_written_atomically(path: str | os.PathLike, same_name: bool = False) 
             flush_to_disk(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def folder_locked(folder: pathlib.Path) -> Iterator[None]:
+    """Keeps other processes from writing to a folder, which is made if need be, as long as this one lives.
+
+    The lock is the system's, on a file that names host and process: it is gone with the process, however that ends.
+    Where a file system has no locks, nothing is kept from anybody.
+
+    Raises:
+        UserError: another process has it.
+    """
+    with _reporting(folder):
+        new = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        file = _lock(folder)
+    try:
+        yield
+    finally:
+        (folder / LOCK).unlink(missing_ok=True)  # before it is let go: nobody may wait for a file that vanishes
+        file.close()
+        if new and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _lock(folder: pathlib.Path) -> typing.TextIO:
+    while True:
+        file = open(folder / LOCK, "a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            file.close()
+            raise UserError(
+                f"Another process works in this folder. Received: {folder}, in use by {holder}. "
+                "Wait until it has ended, or choose another folder."
+            ) from error
+        except OSError:  # no locks here
+            return file
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / LOCK)):
+                file.truncate(0)
+                file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+                file.flush()
+                return file
+        file.close()  # was removed meanwhile by the process that had it
 
 
 def sha256(path: str | os.PathLike) -> str:

@@ -165,7 +165,7 @@ def _longest_first(batch):
 
 
 @contextlib.contextmanager
-def damage_told() -> Iterator[None]:
+def reraise_data_errors() -> Iterator[None]:
     """Raises UserError for what TensorFlow says of damaged prepared data; other errors pass."""
     try:
         yield
@@ -196,7 +196,7 @@ def first_captions(data: Prepared | Source, count: int) -> list[str]:
     if not isinstance(data, Prepared):
         return [example.captions[0] for example in itertools.islice(data.examples(split), count)]
     records = tf.data.TFRecordDataset(data.files(split)).map(_parsed).take(count)
-    with damage_told():
+    with reraise_data_errors():
         return [example["captions"][0].numpy().decode(errors="replace") for example in records]
 
 

@@ -170,7 +170,7 @@ class Evaluation:
         pictures = fingerprint(self.data, SPLIT, self.image_size)
         key = {"dataset": self.data.name, "pictures": pictures, "size": self.image_size, "split": SPLIT}
         real, resize = self._real_pictures(), self.protocol.resize
-        return embedded(cache_folder(), key, self.extractor, resize, real, len(self.real), "real picture read")
+        return embedded(cache_folder(), key, self.extractor, resize, real, len(self.real), "pictures")
 
     def _real_pictures(self) -> Iterable[np.ndarray]:
         return real_pictures(self.data, SPLIT, self.image_size)

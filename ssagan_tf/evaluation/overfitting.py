@@ -61,7 +61,7 @@ class MemoryTest:
     """
 
     def __init__(self, model: SSAGAN, data: Prepared | Source, count: int = 500, generator: Generator | None = None):
-        size, discriminator = model.generator.image_size, model.needed_discriminator()
+        size, discriminator = model.generator.image_size, model.require_discriminator()
         self._real = {split: _pairs(data, split, size, count) for split in ("train", "test")}
         self._noise = model.noise_of(range(len(self._real["test"][1])))
 

@@ -135,7 +135,7 @@ def _encoder(model: TextToImage) -> Callable[[Sequence[str]], np.ndarray]:
 
 
 def _tell_unknown(model: TextToImage, captions: Sequence[str]) -> None:
-    vocabulary = model.needed_vocabulary()
+    vocabulary = model.require_vocabulary()
     unknown = sum(bool(vocabulary.unknown(caption)) for caption in set(captions))
     if unknown:
         logging.info(

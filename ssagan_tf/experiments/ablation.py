@@ -32,8 +32,9 @@ from ssagan_tf.evaluation.reference import described
 from ssagan_tf.evaluation.report import REPORT, evaluate, read_report
 from ssagan_tf.sampling import write_sheet
 from ssagan_tf.text.vocabulary import Vocabulary
-from ssagan_tf.training import checkpoint, damsm_run, trainer
+from ssagan_tf.training import checkpoint, resume, train
 from ssagan_tf.training.fine_tuning import fine_tuned
+from ssagan_tf.training.pretraining import pretrain
 from ssagan_tf.training.run import Run, load_model
 from ssagan_tf.weights.model_folder import CONFIG_FILE, VOCABULARY_FILE
 
@@ -109,7 +110,7 @@ def ablate(
     unknown = [name for name in variants if name not in VARIANTS]
     if unknown or not variants or not seeds:
         raise UserError(f"There is no such variant. Received: {unknown}. Use some of {', '.join(VARIANTS)}.")
-    data = trainer.open_data(config, Run(out))
+    data = train.open_training_data(config, Run(out))
     _check_scorable(data, count, extractor)
     if isinstance(data, SynthBirds):
         config = config.override(text_training="damsm")
@@ -125,7 +126,7 @@ def ablate(
             _score(run, data, damsm, count, extractor)
             # Graphs and variables of finished trainings are of no more use.
             keras.utils.clear_session()
-    captions = trainer.sheet_captions(data, Vocabulary.load(pathlib.Path(damsm) / VOCABULARY_FILE))
+    captions = train.sheet_captions(data, Vocabulary.load(pathlib.Path(damsm) / VOCABULARY_FILE))
     for name in variants:
         sheet = out / f"{name}.png"
         write_sheet(load_model(out / name / f"seed-{seeds[0]}"), captions, 0, _SHEET_SEEDS, sheet)
@@ -146,10 +147,10 @@ def _check_scorable(data: Prepared | Source, count: int, extractor: str | None) 
 def _pretrained(config: Config, run: Run) -> str:
     """Its folder, with encoders as `pretrain_damsm.py` makes them; goes on where an earlier call was stopped."""
     if run.begun():
-        trainer.check_same_run(run.config(), config, run)
+        resume.check_same_run(run.config(), config, run)
     done = checkpoint.newest(run.pretraining)
     if done is None or done.step < config.train.pretraining_steps:
-        outcome = damsm_run.pretrain(run, config)
+        outcome = pretrain.pretrain(run, config)
         if outcome.signal is not None:
             raise Interrupted(outcome.signal)
     return str(run.folder)
@@ -166,12 +167,12 @@ def _fine_tuned(config: Config, damsm: str, start: str) -> Config:
 def _train(run: Run, config: Config) -> None:
     """Unless it is done; goes on where it was stopped."""
     if run.begun():
-        trainer.check_same_run(run.config(), config, run)
+        resume.check_same_run(run.config(), config, run)
     done = checkpoint.newest(run.checkpoints)
     if done is not None and done.step >= config.train.steps:
         return
     shutil.rmtree(run.folder / "evaluation", ignore_errors=True)  # of fewer iterations
-    outcome = trainer.train(run, config)
+    outcome = train.train(run, config)
     if outcome.signal is not None:
         raise Interrupted(outcome.signal)
 

@@ -119,7 +119,7 @@ def bundle(
         captions=len(captions),
         pictures=_SHEET_PICTURES,
         sheet=_SHEET,
-        words=len(model.needed_vocabulary()) - 1,
+        words=len(model.require_vocabulary()) - 1,
         about_data=_ABOUT_DRAWN if config.data.dataset in DRAWN else _ABOUT_OTHERS,
         scores="    " + table({"": report}).strip().replace("\n", "\n    "),
         commands="\n".join(commands),

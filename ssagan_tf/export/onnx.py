@@ -28,7 +28,7 @@ def export(model: SSAGAN, folder: pathlib.Path, captions: Sequence[str] = ()) ->
             f"ONNX files are written with tf2onnx. Received: {error}. Run pip install -e '.[onnx]'."
         ) from error
     folder = folder / FOLDER
-    model.needed_vocabulary().save(folder / VOCABULARY_FILE)
+    model.require_vocabulary().save(folder / VOCABULARY_FILE)
     for name, function in DeviceGraphs(model).functions().items():
         tf2onnx.convert.from_function(
             function, function.input_signature, opset=_OPSET, output_path=str(folder / f"{name}.onnx")

@@ -39,10 +39,10 @@ def export(model: SSAGAN, folder: pathlib.Path, captions: Sequence[str] = ()) ->
     name = serving.check_name(folder.resolve().parent)
     with tempfile.TemporaryDirectory() as scratch:
         vocabulary = pathlib.Path(scratch) / VOCABULARY_FILE
-        model.needed_vocabulary().save(vocabulary)
+        model.require_vocabulary().save(vocabulary)
         served = Served(model, vocabulary)
         tf.saved_model.save(served, str(folder), signatures=served.signatures())
-    serving.write_warmup(folder, name, model.needed_vocabulary())
+    serving.write_warmup(folder, name, model.require_vocabulary())
 
 
 class Served(tf.Module):

@@ -41,7 +41,7 @@ _CALIBRATION_PICTURES = 32
 def export(model: SSAGAN, folder: pathlib.Path, captions: Sequence[str] = ()) -> None:
     """Writes `folder/tflite`: a file of each accuracy, the vocabulary, and the module that draws with them."""
     folder = folder / FOLDER
-    model.needed_vocabulary().save(folder / on_device.VOCABULARY_FILE)
+    model.require_vocabulary().save(folder / on_device.VOCABULARY_FILE)
     shutil.copy(on_device.__file__, folder)
     vocabulary = (folder / on_device.VOCABULARY_FILE).read_bytes()
     for variant, content in _converted(DeviceGraphs(model), on_device.VARIANTS, lambda: _calibration(model, captions)):
@@ -110,7 +110,7 @@ def _calibration(model: SSAGAN, captions: Sequence[str]) -> dict[str, list[dict[
     """
     random, places = np.random.default_rng(0), np.arange(model.max_words)
     seeds = range(_CALIBRATION_PICTURES)
-    ids = random.integers(1, len(model.needed_vocabulary()), [len(seeds), model.max_words], np.int32)
+    ids = random.integers(1, len(model.require_vocabulary()), [len(seeds), model.max_words], np.int32)
     texts = [{"ids": np.where(places <= last, ids, 0)} for last in places]
     if captions:
         sentences = model.encode([captions[seed % len(captions)] for seed in seeds])
@@ -124,7 +124,7 @@ def _calibration(model: SSAGAN, captions: Sequence[str]) -> dict[str, list[dict[
 
 def _described(content: bytes, model: SSAGAN) -> bytes:
     """A model with metadata."""
-    size, last_id = model.generator.image_size, len(model.needed_vocabulary()) - 1
+    size, last_id = model.generator.image_size, len(model.require_vocabulary()) - 1
     batch, grid = ("batch",), ("batch", "height", "width")
     tensors = {
         "ids": Tensor("Ids of words, 0 after the last.", (*batch, "words"), (0, last_id), has_vocabulary=True),

@@ -29,14 +29,14 @@ def export(model: SSAGAN, folder: pathlib.Path, captions: Sequence[str] = ()) ->
     folder = folder / FOLDER
     for name_of_file, content in {**assets.web_files(), **assets.page_files()}.items():
         files.write_atomically(folder / name_of_file, content)
-    model.needed_vocabulary().save(folder / assets.VOCABULARY_FILE)
+    model.require_vocabulary().save(folder / assets.VOCABULARY_FILE)
     files.write_atomically(folder / assets.SETTINGS_FILE, json.dumps(_settings(model, name)))
     files.write_atomically(folder / MODEL_FILE, tflite.for_one_picture(model, _VARIANT))
 
 
 def _settings(model: SSAGAN, name: str) -> dict:
     """What `page/litert.js` needs to know; `check` is a picture that it draws first, to see that it can."""
-    caption = serving.example_caption(model.needed_vocabulary())
+    caption = serving.example_caption(model.require_vocabulary())
     picture = model.generate(caption, seed=_CHECK_SEED).ravel()
     return {
         "backend": "litert",

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from ssagan_tf import noise, pictures
 from ssagan_tf.core.progress import Bar
@@ -20,13 +21,20 @@ from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Generator
 from ssagan_tf.step.finite import was_skipped
 from ssagan_tf.training import checkpoint
+from ssagan_tf.training.devices import agreed
 from ssagan_tf.training.run import Run
-from ssagan_tf.training.schedules import Counting
 from ssagan_tf.training.skipped import SkippedSteps
-from ssagan_tf.training.workers import agreed
 
 _LOG_EVERY = 10  # iterations, whose mean is logged
 _SHEET_SEEDS = 4
+CONSTANT = 100  # iterations
+
+
+class Counting(typing.Protocol):
+    """What knows the iteration: `Progress`, `Pretraining`."""
+
+    @property
+    def step(self) -> int: ...
 
 
 class AverageGenerator(keras.callbacks.Callback):
@@ -93,9 +101,8 @@ class Progress(keras.callbacks.Callback):
         self._batch_size = batch_size
         self._before = (first_step * batch_size if first_picture is None else first_picture) - first_step * batch_size
         self._skipped = skipped
-        self._bar = Bar(steps - first_step)
+        self._bar = Bar(steps, done=first_step, pictures=batch_size)
         self._gathered: list[dict[str, float]] = []
-        self._writer = tf.summary.create_file_writer(str(run.tensorboard))
         self._started = time.monotonic()
 
     def pictures_before(self, step: int) -> int:
@@ -138,14 +145,13 @@ class Progress(keras.callbacks.Callback):
         self._gathered.clear()
         seconds = time.monotonic() - self._started
         self._run.log({"step": self.step, "pictures": self.pictures, "seconds": seconds, **means})
-        with self._writer.as_default(self.step):
+        with self._run.events.as_default(self.step):
             for name, value in means.items():
                 tf.summary.scalar(f"loss/{name}", value)
-        self._writer.flush()
+        self._run.events.flush()
 
     def on_train_end(self, logs=None):
         self._write()
-        self._writer.close()
 
 
 def _without_idle_damsm(values: dict[str, float]) -> dict[str, float]:
@@ -158,12 +164,13 @@ class Pretraining(keras.callbacks.Callback):
     Args:
         first_step: iterations done before.
         steps: iterations in all.
+        batch_size: pictures of an iteration.
     """
 
-    def __init__(self, first_step: int, steps: int):
+    def __init__(self, first_step: int, steps: int, batch_size: int):
         super().__init__()
         self.step = first_step
-        self._bar = Bar(steps - first_step)
+        self._bar = Bar(steps, done=first_step, pictures=batch_size)
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
@@ -186,7 +193,6 @@ class Regular(keras.callbacks.Callback):
         self._progress = progress
         self._every = every
         self._at_end = at_end
-        self._writer = tf.summary.create_file_writer(str(run.tensorboard))
 
     def look(self):
         """Looks now."""
@@ -199,21 +205,73 @@ class Regular(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if self._at_end and self._progress.step % self._every:
             self.look()
-        self._writer.close()
 
     def _plot(self, values: Mapping[str, float], prefix: str = "") -> None:
         """Numbers into TensorBoard."""
-        with self._writer.as_default(self._progress.step):
+        with self._run.events.as_default(self._progress.step):
             for name, value in values.items():
                 tf.summary.scalar(prefix + name, value)
-        self._writer.flush()
+        self._run.events.flush()
 
     def _warn(self, name: str, message: str) -> None:
         """A warning into `log.jsonl` and, by a name, into TensorBoard."""
         self._run.log({"step": self._progress.step, "warning": message})
-        with self._writer.as_default(self._progress.step):
+        with self._run.events.as_default(self._progress.step):
             tf.summary.text(name, message)
-        self._writer.flush()
+        self._run.events.flush()
+
+
+class GraphWait(keras.callbacks.Callback):
+    """Says that the graph of a step is being built, for nothing else moves meanwhile, and how long it takes.
+
+    Args:
+        run: the run folder, in whose log the time is.
+    """
+
+    def __init__(self, run: Run):
+        super().__init__()
+        self._run = run
+        self._began: float | None = None
+
+    def on_train_begin(self, logs=None):
+        name = f"{type(self.model).__name__}_graph_seconds"
+        before = self._run.last_logged(name)
+        usual = "it may take a minute or two" if before is None else f"last time it took {before:.0f} s"
+        logging.info("Building the graph of a training step (%s): %s.", type(self.model).__name__, usual)
+        self._began = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._began is not None:
+            seconds = round(time.monotonic() - self._began, 1)
+            self._run.log({"step": 0, f"{type(self.model).__name__}_graph_seconds": seconds})
+            self._began = None
+
+
+class ConstantLosses(keras.callbacks.Callback):
+    """Warns of a loss that is exactly the same for a hundred iterations: nothing is learned from it.
+
+    Args:
+        run: the run folder, in whose log the warning is, too.
+        progress: knows the iteration.
+        names: of losses -> what to try if it is so.
+    """
+
+    def __init__(self, run: Run, progress: Counting, names: Mapping[str, str]):
+        super().__init__()
+        self._run = run
+        self._progress = progress
+        self._advice = names
+        self._last: dict[str, tuple[float, int]] = {}
+
+    def on_train_batch_end(self, batch, logs=None):
+        for name in self._advice.keys() & (logs or {}).keys():
+            value = float(logs[name])
+            before, count = self._last.get(name, (math.nan, 0))
+            self._last[name] = (value, count + 1 if value == before else 1)
+            if self._last[name][1] == CONSTANT:
+                message = f"{name} is exactly {value:g} for {CONSTANT} iterations: nothing is learned from it."
+                logging.warning("After iteration %d %s Try this: %s.", self._progress.step, message, self._advice[name])
+                self._run.log({"step": self._progress.step, "warning": message})
 
 
 class SampleSheets(Regular):
@@ -235,11 +293,11 @@ class SampleSheets(Regular):
     def look(self):
         """Draws and writes `samples/step-....png` and `samples/masks-step-....png`."""
         sheets = {"samples": self._sheet(), "masks": self._mask_sheet()}
-        with self._writer.as_default(self._progress.step):
+        with self._run.events.as_default(self._progress.step):
             for name, sheet in sheets.items():
                 pictures.save_png(sheet, self._run.samples / f"{name}-{self._progress.step:08d}.png")
                 tf.summary.image(name, np.asarray(sheet.convert("RGB"))[None])
-        self._writer.flush()
+        self._run.events.flush()
 
     def _generate(self, captions, seeds):
         model = self.model

@@ -112,8 +112,12 @@ class Best:
         self._named = named
         self._about = {"metric": metric, "count": count}
         self._sign = -1 if lowest else 1
-        found = newest(folder)
         self._value: float | None = None
+        try:
+            found = newest(folder)
+        except UserError as error:  # a run goes on from its own checkpoints, not from these
+            logging.warning("The best so far is forgotten: %s", error)
+            found = None
         if found is not None and self._about.items() <= found.note.items():
             self._value = float(found.note["value"])
 

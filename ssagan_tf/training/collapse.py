@@ -32,17 +32,19 @@ SIGNS = {
     "discriminator_loss": Sign(
         0.05,
         "the discriminator tells all pairs apart and teaches the generator little",
-        "lower its learning rate or raise the generator's, or train on more pictures",
+        "train on more pictures, or anew with a lower --set=train.discriminator_rate=RATE or a higher "
+        "--set=train.generator_rate=RATE",
     ),
     "mask_deviation": Sign(
         1e-3,
         "all masks are flat, so that the text acts everywhere alike",
-        "start with open gates (initial_gate=1), or use more mask_filters",
+        "train anew with open gates, --set=model.initial_gate=1, or with more --set=model.mask_filters=NUMBER",
     ),
     "diversity": Sign(
         4e-3,
         "two noises give the same picture of a caption",
-        "go on from an earlier checkpoint, use a larger batch, or lower damsm_weight",
+        "go on from an earlier checkpoint, with a larger --batch_size, or train anew with a lower "
+        "--set=model.damsm_weight=WEIGHT",
     ),
 }
 

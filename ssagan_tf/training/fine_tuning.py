@@ -117,7 +117,7 @@ def carry_over(model: SSAGAN, source: SSAGAN, seed: int) -> Carried:
         seed: of the new rows.
     """
     have = source.sampling_variables() | source.training_variables()
-    judge, theirs, ours = model.needed_discriminator(), source.needed_vocabulary(), model.needed_vocabulary()
+    judge, theirs, ours = model.require_discriminator(), source.require_vocabulary(), model.require_vocabulary()
     added = len(judge.blocks) - (len(source.discriminator.blocks) if source.discriminator else 0)
     old, new = [], []
     for name, variable in (model.sampling_variables() | model.training_variables()).items():
@@ -154,7 +154,7 @@ def freeze(model: SSAGAN, blocks: int, grown_from: int | None) -> None:
     """
     if not blocks:
         return
-    judge = model.needed_discriminator()
+    judge = model.require_discriminator()
     added = 0 if grown_from is None else (judge.image_size // grown_from).bit_length() - 1
     for layer in [judge.from_rgb, *judge.blocks[added : added + blocks]]:
         layer.trainable = False

@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from ssagan_tf.data.pipeline import damage_told
+from ssagan_tf.data.pipeline import reraise_data_errors
 from ssagan_tf.training.callbacks import StopGently
-from ssagan_tf.training.workers import several_machines, shared_out
+from ssagan_tf.training.devices import several_machines, shared_out
 
 
 def fit(model: keras.Model, batches: tf.data.Dataset, steps: int, callbacks: list[keras.callbacks.Callback]) -> None:
@@ -17,7 +17,7 @@ def fit(model: keras.Model, batches: tf.data.Dataset, steps: int, callbacks: lis
         UserError: the prepared data is damaged, or what a callback raises.
     """
     try:
-        with damage_told():
+        with reraise_data_errors():
             if several_machines():
                 _fit_on_several_machines(model, batches, steps, callbacks)
                 return

@@ -7,6 +7,7 @@ from absl import logging
 from ssagan_tf.config import TrainConfig
 from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import Source
+from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.overfitting import Memory, MemoryTest
 from ssagan_tf.networks import Generator
 from ssagan_tf.ssagan import SSAGAN
@@ -51,7 +52,11 @@ class OverfittingWatch(Regular):
 
     def look(self) -> dict[str, float]:
         """Measures now, and ends training if the rule says so."""
-        memory = self._memory()
+        try:
+            memory = self._memory()
+        except UserError as error:
+            logging.warning("Overfitting was not measured after iteration %d: %s", self._progress.step, error)
+            return {}
         values = {f"logit_{kind}": getattr(memory, kind) for kind in ("train", "test", "drawn")}
         values |= {"logit_gap": memory.gap, "memorised": memory.memorised}
         self._run.log({"step": self._progress.step, "pictures": self._progress.pictures, **values})

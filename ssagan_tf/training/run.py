@@ -8,6 +8,7 @@ checkpoints/step-00000100/                  resumable states
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -15,10 +16,14 @@ import os
 import pathlib
 import shlex
 import signal
-from collections.abc import Mapping
+import typing
+from collections.abc import Iterator, Mapping
+
+import tensorflow as tf
 
 from ssagan_tf.config import Config
 from ssagan_tf.core import files
+from ssagan_tf.core.calling import command_of
 from ssagan_tf.errors import UserError
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text.vocabulary import Vocabulary
@@ -30,10 +35,11 @@ _README = """# A training run of ssagan_tf
 
 Data set: {dataset}, {size} x {size} pixels. Settings: `config.json`.
 
-Go on: `python scripts/train.py --dataset={dataset} --out={run} --resume --steps=MORE`
-Draw:  `python scripts/sample.py --model={run} --caption="..." --out=sheet.png`
-Watch: `tensorboard --logdir={run}`
+Go on:  `{train} --out={run} --resume --steps=MORE`
+Sample: `{sample} --model={run} --caption="..." --out=sheet.png`
+Watch:  `tensorboard --logdir={run}`
 """
+DATA = "data"  # in the run folder: what was prepared for it
 
 
 class Run:
@@ -52,6 +58,25 @@ class Run:
         self.samples = self.folder / "samples"
         self.tensorboard = self.folder / "tensorboard"
         self._log = self.folder / "log.jsonl"
+        self._events: tf.summary.SummaryWriter | None = None
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """Within it no other process trains in this folder. Raises UserError if one does already."""
+        with files.folder_locked(self.folder):
+            try:
+                yield
+            finally:
+                if self._events is not None:
+                    self._events.close()
+                    self._events = None
+
+    @property
+    def events(self) -> tf.summary.SummaryWriter:
+        """The one writer of TensorBoard's files: of several at a time TensorBoard may show one alone."""
+        if self._events is None:
+            self._events = tf.summary.create_file_writer(str(self.tensorboard))
+        return self._events
 
     def begun(self) -> bool:
         """Whether `begin` was called on the folder, now or long ago."""
@@ -61,7 +86,8 @@ class Run:
         """Writes what the run is; over an earlier configuration if it is resumed."""
         vocabulary.save(self.folder / VOCABULARY_FILE)
         run = shlex.quote(str(self.folder))
-        readme = _README.format(dataset=config.data.dataset, size=config.model.image_size, run=run)
+        commands = {name: command_of(name) for name in ("train", "sample")}
+        readme = _README.format(dataset=config.data.dataset, size=config.model.image_size, run=run, **commands)
         files.write_atomically(self.folder / "README.md", readme)
         # Last, because it marks a folder that has begun.
         config.save(self.folder / CONFIG_FILE)
@@ -75,6 +101,13 @@ class Run:
     def log(self, line: Mapping[str, object]) -> None:
         """Adds a line to `log.jsonl`. Raises UserError if it cannot be written."""
         files.append(self._log, json.dumps(line) + "\n")
+
+    def last_logged(self, name: str) -> typing.Any:
+        """The last value of that name in `log.jsonl`, or None."""
+        if not self._log.exists():
+            return None
+        values = [_parsed(line).get(name) for line in self._log.read_text(encoding="utf-8").splitlines()]
+        return next((value for value in reversed(values) if value is not None), None)
 
     def forget_log_after(self, step: int) -> None:
         """Drops what a killed run logged beyond the iteration that it is resumed from."""
@@ -108,10 +141,16 @@ class Ended:
 
 
 def _step_of(line: str) -> float:
+    return _parsed(line).get("step", math.inf)
+
+
+def _parsed(line: str) -> dict[str, typing.Any]:
+    """A line of the log; nothing of one that was cut off by a kill."""
     try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):  # cut off by a kill
-        return math.inf
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def load_model(

@@ -15,7 +15,7 @@ from ssagan_tf.convert import checkpoints
 from ssagan_tf.damsm import load_damsm
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Discriminator, Generator, ImageEncoder, TextEncoder
-from ssagan_tf.training.pretraining import take_encoders
+from ssagan_tf.training.pretraining.encoders import take_encoders
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 _REFERENCE = ROOT.parent / "shared" / "reference" / "pth"

@@ -201,7 +201,9 @@ def test_every_script_helps_without_importing_tensorflow(path, tmp_path):
 def test_commands_name_each_other_as_they_were_called(monkeypatch):
     told = "Next: python scripts/prepare_data.py --check"
     monkeypatch.setattr(sys, "argv", ["scripts/train.py"])
-    assert (calling.command(), calling.as_called(told)) == ("python scripts/train.py", told)
+    assert (calling.command(), calling.usage(told)) == ("python scripts/train.py", told)
+    assert calling.command_of("prepare_data") == "python scripts/prepare_data.py"
     monkeypatch.setattr(sys, "argv", ["/venv/bin/ssagan-serve-client"])
     assert (calling.command(), calling.script()) == ("ssagan-serve-client", "serve_client")
-    assert calling.as_called(told) == "Next: ssagan-prepare-data --check"
+    assert calling.usage(told) == "Next: ssagan-prepare-data --check"
+    assert calling.command_of("prepare_data") == "ssagan-prepare-data"

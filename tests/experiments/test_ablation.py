@@ -79,7 +79,7 @@ def test_what_is_trained_further_is_scored_anew(tmp_path, monkeypatch):
     config, run = preset("small", "synthbirds").override(steps=3), Run(tmp_path)
     run.begin(config, Vocabulary.build(["a bird"]))
     (run.folder / "evaluation").mkdir()
-    monkeypatch.setattr(ablation.trainer, "train", lambda run, config: types.SimpleNamespace(signal=None))
+    monkeypatch.setattr(ablation.train, "train", lambda run, config: types.SimpleNamespace(signal=None))
     ablation._train(run, config)
     assert not (run.folder / "evaluation").exists()
 

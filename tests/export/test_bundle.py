@@ -12,7 +12,7 @@ from ssagan_tf.data import open_source
 from ssagan_tf.evaluation.report import evaluate
 from ssagan_tf.export.bundle import bundle
 from ssagan_tf.on_device import Sampler
-from ssagan_tf.training import trainer
+from ssagan_tf.training import train
 from ssagan_tf.training.run import Run, load_model
 
 CAPTION = "a bird with a red crown and a yellow belly"
@@ -22,7 +22,7 @@ CAPTION = "a bird with a red crown and a yellow belly"
 def trained(tmp_path_factory):
     run = Run(tmp_path_factory.mktemp("run") / "run")
     config = preset("small", "synthbirds").override(steps=2, pretraining_steps=2, base_filters=2, batch_size=2, seed=5)
-    trainer.train(run, config.override(pretraining_batch_size=2))
+    train.train(run, config.override(pretraining_batch_size=2))
     scores = run.folder / "scores"
     evaluate(load_model(run.folder), open_source("synthbirds", None, 64), ["semantics"], "synthbirds", 100, scores)
     return run, scores

@@ -127,10 +127,10 @@ def take_records(data: bytes) -> None:
             writer.write(data[1:])
     else:
         path.write_bytes(data[1:])
-    from ssagan_tf.data.pipeline import damage_told
+    from ssagan_tf.data.pipeline import reraise_data_errors
 
     records, examples = _pipeline()
-    with damage_told():
+    with reraise_data_errors():
         for record in tf.data.TFRecordDataset(str(path)).take(3):
             records.put(record.numpy())
             next(examples)

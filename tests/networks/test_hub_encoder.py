@@ -15,7 +15,7 @@ from ssagan_tf.config import ModelConfig, preset
 from ssagan_tf.export import export
 from ssagan_tf.export.server import serve
 from ssagan_tf.networks import HubEncoder
-from ssagan_tf.training import trainer
+from ssagan_tf.training import train
 from ssagan_tf.training.run import Run, load_model
 
 SIZE, BUCKETS = 7, 50
@@ -144,7 +144,7 @@ def trained(saved_model, tmp_path_factory):
         text_training="damsm",
     )
     run = Run(folder / "run")
-    trainer.train(run, config)
+    train.train(run, config)
     return run
 
 

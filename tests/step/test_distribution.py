@@ -12,7 +12,7 @@ import pytest
 
 from ssagan_tf import UserError
 from ssagan_tf.step import replicas
-from ssagan_tf.training import checkpoint, workers
+from ssagan_tf.training import checkpoint, devices
 
 TESTS = pathlib.Path(__file__).parent
 
@@ -70,7 +70,7 @@ def test_two_processes_train_as_one_and_only_the_chief_writes(tmp_path):
     assert steps == ("2", "2")
     assert folders[0] == str(run) != folders[1] and not pathlib.Path(folders[1]).exists()
     assert checkpoint.newest(run / "checkpoints").step == 2
-    assert len((run / "log.jsonl").read_text().splitlines()) == 1
+    assert len((run / "log.jsonl").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(
@@ -81,11 +81,18 @@ def test_two_processes_train_as_one_and_only_the_chief_writes(tmp_path):
         ({"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}, False),
         ({"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "chief", "index": 0}}, True),
         ({"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 0}}, False),
+        # Job managers set it for one process, too.
+        ({"cluster": {"master": ["a:1"]}, "task": {"type": "master", "index": 0}}, True),
+        ({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker"}}, True),
+        ({"task": {"type": "master", "index": 0}}, True),
+        ({"cluster": {}, "environment": "cloud"}, True),
+        ({}, True),
     ],
 )
 def test_one_process_is_the_chief(monkeypatch, task, chief):
     monkeypatch.setenv("TF_CONFIG", "" if task is None else json.dumps(task))
-    assert workers.is_chief() is chief
+    assert devices.is_chief() is chief
+    assert devices.several_machines() == (len(str(task).split(":1")) > 2)
 
 
 @pytest.mark.parametrize(
@@ -95,9 +102,14 @@ def test_one_process_is_the_chief(monkeypatch, task, chief):
         "[]",
         '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker", "index": 0}}',
         '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "evaluator", "index": 0}}',
+        '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker"}}',
+        '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}',
+        '{"cluster": {"worker": ["a:1", "b:1"]}}',
+        '{"cluster": {"master": ["a:1"], "worker": ["b:1"]}, "task": {"type": "master", "index": 0}}',
+        '{"cluster": ["a:1", "b:1"]}',
     ],
 )
 def test_a_cluster_that_is_none_is_refused(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(UserError, match="Received: .*TF_CONFIG|TF_CONFIG is not.*Received: "):
-        workers.devices()
+    with pytest.raises(UserError, match="Received: .*TF_CONFIG|TF_CONFIG (is not|does not say which).*Received: "):
+        devices.devices()

@@ -15,7 +15,7 @@ from ssagan_tf.core import hardware
 from ssagan_tf.networks import Discriminator, Generator, TextEncoder
 from ssagan_tf.step.finite import was_skipped
 from ssagan_tf.step.loss_scale import LossScale
-from ssagan_tf.training import checkpoint, trainer
+from ssagan_tf.training import checkpoint, train
 from ssagan_tf.training.run import Run, load_model
 from ssagan_tf.training.skipped import MOST_IN_A_ROW, SkippedSteps
 
@@ -171,9 +171,9 @@ def test_an_overflow_is_no_fault_of_the_batch_and_does_not_end_training(tmp_path
 def test_a_run_in_float16_goes_on_after_a_break_as_without(tiny_run_config, tmp_path):
     config = tiny_run_config.override(precision="mixed_float16", steps=4, checkpoint_every=2, sample_every=4)
     runs = [Run(tmp_path / name) for name in ("straight", "broken")]
-    trainer.train(runs[0], config)
+    train.train(runs[0], config)
     for steps in (2, 4):
-        trainer.train(runs[1], config.override(steps=steps))
+        train.train(runs[1], config.override(steps=steps))
     one, other = (checkpoint.newest(run.checkpoints).state for run in runs)
     assert one["loss_scale/steps"] == 4
     assert set(one) == set(other)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ssagan_tf.config import Config
-from ssagan_tf.training import trainer
+from ssagan_tf.training import train
 from ssagan_tf.training.run import Run
 
 
@@ -50,7 +50,7 @@ def tiny(pictures):
 def straight(tiny, tmp_path_factory):
     """Six steps without a break."""
     run = Run(tmp_path_factory.mktemp("straight") / "run")
-    return trainer.train(run, tiny), run
+    return train.train(run, tiny), run
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 from ssagan_tf.config import Config
-from ssagan_tf.training import callbacks, checkpoint, trainer
+from ssagan_tf.training import callbacks, checkpoint, train
 from ssagan_tf.training.run import Run
 
 CHECKPOINT_EVERY = 3
@@ -107,7 +107,7 @@ def _start(run: Run, config: Config) -> int:
         os.dup2(shown, 2)
         tf.config.experimental.enable_op_determinism()
         callbacks._LOG_EVERY = 1
-        trainer.train(run, config)
+        train.train(run, config)
         status = 0
     except BaseException:
         import traceback

@@ -12,7 +12,7 @@ from ssagan_tf import SSAGAN, UserError, Vocabulary
 from ssagan_tf.config import PRESETS, ModelConfig, preset
 from ssagan_tf.networks import Discriminator, Generator
 from ssagan_tf.networks.primitives import upsample_nearest
-from ssagan_tf.training import checkpoint, trainer
+from ssagan_tf.training import checkpoint, train
 from ssagan_tf.training.fine_tuning import carry_over, fine_tuned
 from ssagan_tf.training.run import Run, load_model
 
@@ -158,17 +158,17 @@ def cats(tmp_path_factory):
 
 def test_a_training_goes_on_from_another_and_has_its_own_break(tiny, cats, tmp_path, caplog):
     first = Run(tmp_path / "first")
-    trainer.train(first, tiny.override(steps=2))
+    train.train(first, tiny.override(steps=2))
     start = str(first.folder)
     flags = {"initial_model": start, "steps": 4, "batch_size": 2, "data_dir": str(cats), "checkpoint_every": 2}
     config = fine_tuned(preset("small", "folder"), "small", flags)
     config = config.override(ema_pictures=8, sample_every=100, frozen_blocks=1)
     whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
     with caplog.at_level("INFO", logger="absl"):
-        trainer.train(whole, config)
+        train.train(whole, config)
     assert "Carried over: generator" in caplog.text and "2 are new (a, cat)" in caplog.text
-    trainer.train(broken, config.override(steps=3))
-    trainer.train(broken, config)
+    train.train(broken, config.override(steps=3))
+    train.train(broken, config)
     states = [checkpoint.newest(run.checkpoints).state for run in (whole, broken)]
     for name, value in states[0].items():
         np.testing.assert_array_equal(value, states[1][name], err_msg=name)

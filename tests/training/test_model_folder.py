@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ssagan_tf import SSAGAN, UserError, Vocabulary
-from ssagan_tf.training import trainer
+from ssagan_tf.training import resume, train
 from ssagan_tf.training.run import Run, load_model
 
 _VOCABULARY = Vocabulary(["<end>", "picture", "noise", "dots"])
@@ -24,8 +24,8 @@ def test_resuming_a_model_folder_starts_with_its_weights_and_so_does_the_average
     # Nothing is learned and the average hardly moves, so that what is saved is what training began with.
     still = tiny.override(generator_rate=0.0, discriminator_rate=0.0, ema_pictures=10**9, steps=1)
     model = _model_folder(tmp_path / "model", still, randomize)
-    run, config = trainer.resolve(tmp_path / "model", True, steps=1)
-    outcome = trainer.train(run, config)
+    run, config = resume.resolve(tmp_path / "model", True, steps=1)
+    outcome = train.train(run, config)
     assert outcome.step == 1
     again = load_model(run.folder).sampling_variables()
     for name, variable in model.sampling_variables().items():
@@ -36,4 +36,4 @@ def test_resuming_a_model_folder_starts_with_its_weights_and_so_does_the_average
 def test_a_folder_for_sampling_alone_is_not_trained_on(tiny, randomize, tmp_path):
     _model_folder(tmp_path / "model", tiny, randomize, sampling_only=True)
     with pytest.raises(UserError, match="training.safetensors"):
-        trainer.train(Run(tmp_path / "model"), tiny)
+        train.train(Run(tmp_path / "model"), tiny)

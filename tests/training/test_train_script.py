@@ -10,7 +10,7 @@ import processes
 import pytest
 from states import assert_same, state
 
-from ssagan_tf.training import checkpoint, trainer
+from ssagan_tf.training import checkpoint, train
 from ssagan_tf.training.run import Run
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -89,5 +89,5 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(copy, tiny, tmp_path):
     assert done.returncode == 0, done.stderr
     assert f"Training on folder at 8 pixels into {copy.folder}." in done.stderr
     whole = Run(tmp_path / "whole")
-    trainer.train(whole, tiny.override(steps=steps))
+    train.train(whole, tiny.override(steps=steps))
     assert_same(state(copy), state(whole))

@@ -18,7 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "training"))
 import kills
 
 from ssagan_tf.export import export
-from ssagan_tf.training import trainer
+from ssagan_tf.training import train
 from ssagan_tf.training.run import Run, load_model
 
 CAPTIONS, SEEDS = ["picture of many dots", "noise"], [4, 2**40]
@@ -30,7 +30,7 @@ def main(path: str) -> None:
         place = pathlib.Path(place)
         run = Run(place / "run")
         os.chdir(place)  # so that no path of this machine is written down
-        trainer.train(run, kills._config(place).override(steps=3, keep=1, data_dir="pictures"))
+        train.train(run, kills._config(place).override(steps=3, keep=1, data_dir="pictures"))
         model = load_model(run.folder)
         export(model, place / "dots")
         drawn = [model.generate(caption, seed)[0].tolist() for caption, seed in zip(CAPTIONS, SEEDS, strict=True)]

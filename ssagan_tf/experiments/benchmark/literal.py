@@ -118,7 +118,7 @@ class LiteralSSAGAN(SSAGAN):
     def train_step(self, batch):
         if "step" not in self.plain:
             return super().train_step(batch)
-        image, discriminator = batch["image"], self.needed_discriminator()
+        image, discriminator = batch["image"], self.require_discriminator()
         _, sentence = self.text_encoder(batch["caption"], training=False)
         with tf.GradientTape() as generator_tape:
             fake, _ = self.generator(batch["noise"], sentence, training=True)
@@ -137,7 +137,7 @@ class LiteralSSAGAN(SSAGAN):
     def _judged(self, image, fake, sentence):
         if "passes" not in self.plain:
             return super()._judged(image, fake, sentence)
-        discriminator = self.needed_discriminator()
+        discriminator = self.require_discriminator()
         features = discriminator.features(image)
         real = discriminator.logits(features, sentence)
         mismatched = discriminator.logits(features[:-1], sentence[1:])

@@ -84,7 +84,7 @@ def _model(settings: Settings, plain: Collection[str]) -> SSAGAN:
             gradient_checkpointing=settings.gradient_checkpointing,
         )
     made.compile()
-    blocks: list = [*made.generator.blocks, *made.needed_discriminator().blocks]
+    blocks: list = [*made.generator.blocks, *made.require_discriminator().blocks]
     for block in blocks:
         block.gate.assign(0.5)  # at 0 the residual branches would have gradients of zero
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -14,9 +15,8 @@ from absl import logging
 
 from ssagan_tf.data.records import FINISHED
 from ssagan_tf.errors import UserError
-from ssagan_tf.training.run import Run
+from ssagan_tf.training.run import DATA, Run
 
-DATA = "data"  # in the run folder: what was prepared for it
 _NOT_NEEDED = shutil.ignore_patterns(DATA, "samples", "tensorboard", "not_finite", ".*")
 
 
@@ -36,38 +36,46 @@ def devices() -> tf.distribute.Strategy:
 
 def is_chief() -> bool:
     """Whether this process is the one that writes: alone, the "chief", or the first worker where there is no chief."""
-    kind, index, count = _task()
-    return count == 1 or kind == "chief" or (index == 0 and not _has_chief())
+    place = _place()
+    return place.count == 1 or place.kind == "chief" or (place.index == 0 and not place.has_chief)
 
 
-def _cluster() -> dict:
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """The place of this process among all that train, as `TF_CONFIG` says."""
+
+    kind: str = "worker"
+    index: int = 0
+    count: int = 1
+    has_chief: bool = False
+
+
+def _place() -> _Place:
+    """Raises UserError for what cannot be meant. A cluster of one process, or none, is a process alone."""
     text = os.environ.get("TF_CONFIG", "")
-    if not text:
-        return {}
     try:
-        return json.loads(text)["cluster"] and json.loads(text)
-    except (ValueError, KeyError, TypeError) as error:
+        told = json.loads(text or "{}")
+        cluster, task = told.get("cluster") or {}, told.get("task") or {}
+        processes = {kind: len(addresses) for kind, addresses in cluster.items()}
+    except (ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"TF_CONFIG is not as TensorFlow documents it. Received: {text!r}. Give cluster and task, or unset it."
         ) from error
-
-
-def _has_chief() -> bool:
-    return bool(_cluster()["cluster"].get("chief"))
-
-
-def _task() -> tuple[str, int, int]:
-    """Kind and number of this process in `TF_CONFIG`, and how many processes train."""
-    told = _cluster()
-    if not told:
-        return "worker", 0, 1
-    cluster, task = told["cluster"], told.get("task", {})
-    if "ps" in cluster or task.get("type") not in ("chief", "worker"):
+    count = sum(processes.values())
+    if count <= 1 and "ps" not in processes:
+        return _Place()
+    kind, index = str(task.get("type")), str(task.get("index"))
+    if not set(processes) <= {"chief", "worker"} or kind not in processes:
         raise UserError(
-            f"Only chief and workers train, without parameter servers. Received: TF_CONFIG with {sorted(cluster)} and "
-            f"the task {task}. List all processes as workers."
+            f"Only chief and workers train, without parameter servers. Received: TF_CONFIG with {sorted(processes)} "
+            f"and the task {task}. List all processes as workers."
         )
-    return task["type"], int(task["index"]), sum(len(cluster.get(kind, [])) for kind in ("chief", "worker"))
+    if not index.isdecimal() or int(index) >= processes[kind]:
+        raise UserError(
+            f"TF_CONFIG does not say which process this is. Received: the task {task} of {processes[kind]} of its "
+            "type. Give it an index from 0 on."
+        )
+    return _Place(kind, int(index), count, bool(processes.get("chief")))
 
 
 def own_run(run: Run) -> Run:
@@ -90,7 +98,7 @@ _KEPT: list[tempfile.TemporaryDirectory] = []
 
 
 def several_machines() -> bool:
-    return _task()[2] > 1
+    return _place().count > 1
 
 
 def shared_out(strategy: tf.distribute.Strategy, batches: tf.data.Dataset) -> tf.distribute.DistributedDataset:

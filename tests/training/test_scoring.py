@@ -11,9 +11,9 @@ from ssagan_tf import UserError
 from ssagan_tf.data.synthbirds import SynthBirds
 from ssagan_tf.evaluation import metrics
 from ssagan_tf.evaluation.extractors import Extractor
-from ssagan_tf.training import checkpoint, metric_callback, trainer
-from ssagan_tf.training.metric_callback import Scoring
+from ssagan_tf.training import checkpoint, scoring, train
 from ssagan_tf.training.run import Run, load_model
+from ssagan_tf.training.scoring import Scoring
 
 SOURCE = SynthBirds(8, count={"train": 40, "test": 12})
 
@@ -36,7 +36,7 @@ def model(tiny_model):
     return made
 
 
-def scoring(run, model, step, count=6):
+def made(run, model, step, count=6):
     config = types.SimpleNamespace(batch_size=4, score_every=2, score_count=count, ema_pictures=0, score_extractor=None)
     return Scoring(run, model, SOURCE, types.SimpleNamespace(step=step), config, None)
 
@@ -50,8 +50,8 @@ def best(run):
 def test_the_checkpoint_with_the_lowest_distance_is_kept(run, model, monkeypatch):
     asked, bias = [], model.generator.to_rgb.bias
     fids = iter([5.0, 3.0, 4.0, 3.0, 2.0])
-    monkeypatch.setattr(metric_callback, "evaluate", lambda *args, **more: asked.append(args) or report(next(fids)))
-    callback = scoring(run, model, 0)
+    monkeypatch.setattr(scoring, "evaluate", lambda *args, **more: asked.append(args) or report(next(fids)))
+    callback = made(run, model, 0)
     for step, expected in ((2, 2), (3, 2), (4, 4), (6, 4), (8, 4)):
         callback._progress.step = step
         bias.assign(np.full(3, step))
@@ -67,28 +67,28 @@ def test_the_checkpoint_with_the_lowest_distance_is_kept(run, model, monkeypatch
     assert drawn_by.generator is model.generator and data is SOURCE and count == 6
     assert (metrics, protocol, out) == (["fid", "semantics"], "synthbirds", run.scores / "step-00000002")
     # Gone back to an earlier checkpoint, it still knows what is to be beaten.
-    again = scoring(run, model, 2)
+    again = made(run, model, 2)
     again._progress.step = 2
     again.look()
     assert best(run) == (2, "fid", 2.0)
 
 
 def test_other_data_is_chosen_by_the_kernel_distance():
-    metrics, named = metric_callback.metrics_for(types.SimpleNamespace(name="folder"))
+    metrics, named = scoring.metrics_for(types.SimpleNamespace(name="folder"))
     assert (metrics, named) == (["kid"], "ttur")
 
 
 def test_a_value_of_another_count_is_not_the_one_to_beat(run, model, monkeypatch):
     fids = iter([2.0, 3.0])  # of more pictures, the larger one may be the better
-    monkeypatch.setattr(metric_callback, "evaluate", lambda *args, **more: report(next(fids)))
-    scoring(run, model, 2).look()
-    scoring(run, model, 4, count=60).look()
+    monkeypatch.setattr(scoring, "evaluate", lambda *args, **more: report(next(fids)))
+    made(run, model, 2).look()
+    made(run, model, 4, count=60).look()
     assert best(run) == (4, "fid", 3.0)
 
 
 def test_scores_are_in_tensorboard(run, model, monkeypatch):
-    monkeypatch.setattr(metric_callback, "evaluate", lambda *args, **more: report(7.0))
-    callback = scoring(run, model, 4)
+    monkeypatch.setattr(scoring, "evaluate", lambda *args, **more: report(7.0))
+    callback = made(run, model, 4)
     callback.look()
     callback.on_train_end()
     found = {}
@@ -107,7 +107,7 @@ def test_a_run_without_scores_has_no_best(tmp_path, tiny):
 
 def test_data_without_a_test_split_is_refused_before_training():
     with pytest.raises(UserError, match="nothing to measure against. Received"):
-        metric_callback.check_scorable(types.SimpleNamespace(name="mine", examples=lambda split: []))
+        scoring.check_scorable(types.SimpleNamespace(name="mine", examples=lambda split: []))
 
 
 # === With a training ===
@@ -123,9 +123,9 @@ def patched(tmp_path_factory):
     cheap = Extractor("cheap", "0" * 64, 8, "as they are", mean_colours)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(trainer, "open_data", lambda config, run: SOURCE)
-        patch.setattr(metric_callback, "metrics_for", lambda data: (["fid"], "synthbirds"))
-        for module in (metrics, metric_callback):
+        patch.setattr(train, "open_training_data", lambda config, run: SOURCE)
+        patch.setattr(scoring, "metrics_for", lambda data: (["fid"], "synthbirds"))
+        for module in (metrics, scoring):
             patch.setattr(module, "open_extractor", lambda name: cheap)
         yield
 
@@ -137,7 +137,7 @@ def config(tiny, **changes):
 @pytest.fixture(scope="module")
 def scored(patched, tiny, tmp_path_factory):
     run = Run(tmp_path_factory.mktemp("scored") / "run")
-    trainer.train(run, config(tiny, score_every=1, score_count=6))
+    train.train(run, config(tiny, score_every=1, score_count=6))
     return run
 
 
@@ -162,9 +162,9 @@ def test_a_training_keeps_its_best_beside_its_newest(scored):
 def test_training_is_the_same_with_scores_without_and_with_a_break(scored, patched, tiny, tmp_path):
     wanted = checkpoint.newest(scored.checkpoints).state
     plain, broken = Run(tmp_path / "plain"), Run(tmp_path / "broken")
-    trainer.train(plain, config(tiny))
-    trainer.train(broken, config(tiny, score_every=1, score_count=6).override(steps=2))
-    trainer.train(broken, config(tiny, score_every=1, score_count=6))
+    train.train(plain, config(tiny))
+    train.train(broken, config(tiny, score_every=1, score_count=6).override(steps=2))
+    train.train(broken, config(tiny, score_every=1, score_count=6))
     for run in (plain, broken):
         found = checkpoint.newest(run.checkpoints).state
         assert set(found) == set(wanted)

@@ -10,7 +10,8 @@ import pytest
 from ssagan_tf import SSAGAN, UserError, Vocabulary
 from ssagan_tf.damsm import DAMSM, load_damsm
 from ssagan_tf.data import open_source
-from ssagan_tf.training import checkpoint, pretraining, trainer
+from ssagan_tf.training import checkpoint, resume, train
+from ssagan_tf.training.pretraining import encoders
 from ssagan_tf.training.run import Run
 from ssagan_tf.weights import tensor_files
 
@@ -69,21 +70,21 @@ def test_a_training_takes_the_encoders_and_goes_on_without_the_folder(made, conf
     folder = shutil.copytree(made[0], tmp_path / "damsm")
     run = Run(tmp_path / "run")
     config = config.override(damsm=str(folder), text_training="frozen")
-    trainer.train(run, config)
+    train.train(run, config)
     shutil.rmtree(folder)
-    trainer.train(run, config.override(steps=4))
+    train.train(run, config.override(steps=4))
     found = checkpoint.newest(run.checkpoints).state
     for name, variable in made[1].encoder_variables().items():
         np.testing.assert_array_equal(found[name], variable, err_msg=name)
     assert not run.pretraining.exists()
     # Naming another folder, or none, makes it no other run.
-    assert trainer.resolve(run.folder, True, damsm="elsewhere", steps=9)[1].train.damsm == "elsewhere"
+    assert resume.resolve(run.folder, True, damsm="elsewhere", steps=9)[1].train.damsm == "elsewhere"
 
 
 def test_a_source_without_words_of_its_own_takes_those_of_the_folder(made, config, vocabulary):
     source = open_source("folder", config.data.data_dir, 16)
     assert source.vocabulary() is None
-    assert pretraining.vocabulary_for(source, config.override(damsm=str(made[0]))) == vocabulary
+    assert encoders.vocabulary_for(source, config.override(damsm=str(made[0]))) == vocabulary
 
 
 class Data:
@@ -95,13 +96,13 @@ class Data:
 
 def test_other_words_are_refused_and_both_are_named(made, config, vocabulary):
     config = config.override(damsm=str(made[0]))
-    assert pretraining.vocabulary_for(Data(vocabulary), config) == vocabulary
+    assert encoders.vocabulary_for(Data(vocabulary), config) == vocabulary
     words = list(vocabulary.words)
     swapped = Vocabulary([words[0], words[2], words[1], *words[3:]])
     with pytest.raises(UserError, match=f"{made[0]} with .*cub with .*word 1 is '{words[1]}' there, '{words[2]}' here"):
-        pretraining.vocabulary_for(Data(swapped), config)
+        encoders.vocabulary_for(Data(swapped), config)
     with pytest.raises(UserError, match="words that the other has not"):
-        pretraining.vocabulary_for(Data(Vocabulary(words[:-1])), config)
+        encoders.vocabulary_for(Data(Vocabulary(words[:-1])), config)
 
 
 def resized(config, folder, **sizes):
@@ -112,14 +113,14 @@ def resized(config, folder, **sizes):
 def test_other_sizes_are_refused_and_both_are_named(made, config, tmp_path):
     changed = resized(config, made[0], sentence_dim=8, image_size=32)
     with pytest.raises(UserError, match=f"{made[0]}: sentence_dim is 6 there, 8 here; image_size is 16 there, 32 here"):
-        trainer.train(Run(tmp_path / "run"), changed)
+        train.train(Run(tmp_path / "run"), changed)
     assert not (tmp_path / "run" / "config.json").exists()
 
 
 @pytest.mark.parametrize("image_encoder", ["compact", None])
 def test_a_model_takes_the_encoders_that_it_has(made, config, vocabulary, image_encoder):
     model = SSAGAN.from_model_config(resized(config, made[0], image_encoder=image_encoder).model, vocabulary)
-    pretraining.take_encoders(model, made[0])
+    encoders.take_encoders(model, made[0])
     taken = [model.text_encoder] + ([model.image_encoder] if image_encoder else [])
     for one, other in zip(taken, (made[1].text_encoder, made[1].image_encoder), strict=False):
         for value, expected in zip(one.get_weights(), other.get_weights(), strict=True):
@@ -129,5 +130,5 @@ def test_a_model_takes_the_encoders_that_it_has(made, config, vocabulary, image_
 def test_a_folder_of_something_else_is_told_before_anything_is_written(config, tmp_path):
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(UserError, match=f"No pretrained encoders found. Received: {folder}. Give"):
-            trainer.train(Run(tmp_path / "run"), config.override(damsm=str(folder)))
+            train.train(Run(tmp_path / "run"), config.override(damsm=str(folder)))
     assert not (tmp_path / "run" / "config.json").exists()

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from ssagan_tf.training.schedules import PretrainingRate, cosine_rate, published_rate
+from ssagan_tf.training.pretraining.schedules import PretrainingRate, cosine_rate, published_rate
 
 
 def test_the_published_rate_falls_by_two_percent_an_epoch_to_a_tenth():

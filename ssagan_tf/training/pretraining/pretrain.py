@@ -19,11 +19,11 @@ from absl import logging
 
 from ssagan_tf.config import Config
 from ssagan_tf.core import files
+from ssagan_tf.core.calling import command_of
 from ssagan_tf.damsm import DAMSM, DAMSM_FILE
 from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import Source
 from ssagan_tf.data.synthbirds import SynthBirds
-from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.attention import attention_sheet, part_attention
 from ssagan_tf.evaluation.held_out import HeldOut, held_out, retrieval
 from ssagan_tf.evaluation.retrieval import MISMATCHED, Precision
@@ -31,10 +31,12 @@ from ssagan_tf.pictures import save_png
 from ssagan_tf.text.captions import CaptionEncoder
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training.callbacks import Progress, Regular, StopGently
-from ssagan_tf.training.pretraining import begin_pretraining, epoch_of, fit_damsm, pretraining_options, vocabulary_for
+from ssagan_tf.training.data import open_training_data
+from ssagan_tf.training.devices import devices, own_run
+from ssagan_tf.training.pretraining.encoders import vocabulary_for
+from ssagan_tf.training.pretraining.fit_damsm import begin_pretraining, epoch_of, fit_damsm, pretraining_options
+from ssagan_tf.training.resume import resolve_run
 from ssagan_tf.training.run import Ended, Run
-from ssagan_tf.training.trainer import open_data, resolve_run
-from ssagan_tf.training.workers import devices, own_run
 from ssagan_tf.weights import tensor_files
 
 _README = """# Text and image encoder, pretrained by ssagan_tf
@@ -42,8 +44,8 @@ _README = """# Text and image encoder, pretrained by ssagan_tf
 Data set: {dataset}, {size} x {size} pixels. Settings: `config.json`. The weights are those of the epoch whose held-out
 pictures found their captions best.
 
-Train with them: `python scripts/train.py --dataset={dataset} --damsm={run}`
-Go on:           `python scripts/pretrain_damsm.py --dataset={dataset} --out={run} --resume`
+Train with them: `{train} --dataset={dataset} --damsm={run}`
+Go on:           `{pretrain} --out={run} --resume`
 Watch:           `tensorboard --logdir={run}`
 """
 _SHEET_ROWS = 6
@@ -62,7 +64,7 @@ class Outcome(Ended):
 
 
 def resolve(out: str | os.PathLike | None, resume: bool, preset_name: str | None = None, **given) -> tuple[Run, Config]:
-    """As `trainer.resolve_run`, for a pretraining alone."""
+    """As `resume.resolve_run`, for a pretraining alone."""
     return resolve_run(out, resume, preset_name, pretraining=True, **given)
 
 
@@ -70,7 +72,7 @@ def summary(outcome: Outcome, config: Config) -> str:
     """What came out, what was written and what to run next, in words."""
     run, dataset, steps = outcome.run, config.data.dataset, config.train.pretraining_steps
     folder = shlex.quote(str(run.folder))
-    go_on = f"\n  python scripts/pretrain_damsm.py --dataset={dataset} --out={folder} --resume"
+    go_on = f"\n  {command_of('pretrain_damsm')} --out={folder} --resume"
     return f"""
 {outcome.step:,} of {steps:,} iterations done{outcome.why(config)}.
 {outcome.report}
@@ -78,7 +80,7 @@ Written:
   {run.folder / DAMSM_FILE}   the encoders
   {run.samples}   where their words look
 Next:
-  python scripts/train.py --dataset={dataset} --damsm={folder}{go_on if outcome.step < steps else ""}
+  {command_of("train")} --dataset={dataset} --damsm={folder}{go_on if outcome.step < steps else ""}
   tensorboard --logdir={folder}"""
 
 
@@ -90,24 +92,28 @@ def pretrain(run: Run, config: Config) -> Outcome:
     """
     strategy = devices()
     run = own_run(run)
-    keras.utils.set_random_seed(config.train.seed % 2**32)
-    data = open_data(config, run)
-    vocabulary = run.vocabulary() if run.begun() else vocabulary_for(data, config)
-    encoder = CaptionEncoder(vocabulary, config.model.max_words)
-    with strategy.scope():
-        damsm = DAMSM.from_model_config(config.model, vocabulary, **pretraining_options(config))
-    first_step, steps = begin_pretraining(run, damsm, config), config.train.pretraining_steps
-    if first_step >= steps:
-        raise UserError(
-            f"Nothing is left to do. Received: {run.folder}, {first_step:,} of {steps:,} iterations done. "
-            "Give more --steps."
-        )
-    logging.info("Pretraining on %s at %d pixels into %s.", data.name, config.model.image_size, run.folder)
-    _begin(run, config, vocabulary)
-    run.forget_log_after(first_step)
-    stop = StopGently(config.train.max_minutes)
-    progress = Progress(run, first_step, steps, config.train.pretraining_batch_size)
-    epoch = epoch_of(data, config.train.pretraining_batch_size)
+    with run.opened():
+        keras.utils.set_random_seed(config.train.seed % 2**32)
+        data = open_training_data(config, run)
+        vocabulary = run.vocabulary() if run.begun() else vocabulary_for(data, config)
+        with strategy.scope():
+            damsm = DAMSM.from_model_config(config.model, vocabulary, **pretraining_options(config))
+        first_step, steps = begin_pretraining(run, damsm, config), config.train.pretraining_steps
+        if first_step >= steps:
+            return Outcome(run, first_step, None, False, "Nothing was left to do: more --steps go on.")
+        logging.info("Pretraining on %s at %d pixels into %s.", data.name, config.model.image_size, run.folder)
+        _begin(run, config, vocabulary)
+        run.forget_log_after(first_step)
+        return _fit(run, config, damsm, data, vocabulary, first_step)
+
+
+def _fit(
+    run: Run, config: Config, damsm: DAMSM, data: Prepared | Source, vocabulary: Vocabulary, first_step: int
+) -> Outcome:
+    train, encoder = config.train, CaptionEncoder(vocabulary, config.model.max_words)
+    stop = StopGently(train.max_minutes)
+    progress = Progress(run, first_step, train.pretraining_steps, train.pretraining_batch_size)
+    epoch = epoch_of(data, train.pretraining_batch_size)
     chosen_by = held_out(data, config.model.image_size, half=0)
     validation = Validation(run, damsm, chosen_by, encoder, vocabulary, progress, epoch)
     fit_damsm(run, damsm, data, encoder, config, progress, [progress, stop, validation], SynthBirds.FAMILY)
@@ -118,7 +124,8 @@ def pretrain(run: Run, config: Config) -> Outcome:
 def _begin(run: Run, config: Config, vocabulary: Vocabulary) -> None:
     run.begin(config, vocabulary)
     folder = shlex.quote(str(run.folder))
-    words = _README.format(dataset=config.data.dataset, size=config.model.image_size, run=folder)
+    commands = {"train": command_of("train"), "pretrain": command_of("pretrain_damsm")}
+    words = _README.format(dataset=config.data.dataset, size=config.model.image_size, run=folder, **commands)
     files.write_atomically(run.folder / "README.md", words)
 
 

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import math
-import typing
 
 import keras
+
+from ssagan_tf.training.callbacks import Counting
 
 _FALL = 0.98  # of the rate, each epoch
 _LOWEST = 0.1  # of the first rate
 _WARM_UP = 50  # iterations
 _END = 0.01  # of the rate, where the cosine ends
-
-
-class Counting(typing.Protocol):
-    """What knows the iteration: `Progress`, `Pretraining`."""
-
-    @property
-    def step(self) -> int: ...
 
 
 def published_rate(rate: float, epoch: int) -> float:

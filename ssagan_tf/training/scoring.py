@@ -11,6 +11,7 @@ from ssagan_tf.core import progress as bars
 from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import Source
 from ssagan_tf.data.synthbirds import SynthBirds
+from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.extractors import open_extractor
 from ssagan_tf.evaluation.metrics import SPLIT
 from ssagan_tf.evaluation.protocols import protocol
@@ -37,8 +38,17 @@ def metrics_for(data: Prepared | Source) -> tuple[list[str], str]:
 
 
 def check_scorable(data: Prepared | Source, extractor: str | None = None) -> None:
-    """Before anything slow begins. Raises UserError: there is no test split, or the feature extractor is not here."""
-    described(data, SPLIT)
+    """Refuses before anything slow begins what would fail after it.
+
+    Raises:
+        UserError: there are no test pictures, or one alone, or the feature extractor is not here.
+    """
+    count = len(described(data, SPLIT))
+    if count < 2:
+        raise UserError(
+            f"Two test pictures at least are scored against. Received: {count} in {data.name}. "
+            "Add some, or leave --score_every out."
+        )
     open_extractor(protocol(metrics_for(data)[1], extractor).extractor)
 
 
@@ -76,7 +86,15 @@ class Scoring(Regular):
         self._best = checkpoint.Best(run.best, variables, self._best_by, config.score_count, lowest=True)
 
     def look(self) -> dict[str, float]:
-        """Scores the model as it is now and keeps it if it is the best so far. Raises UserError as `evaluate`."""
+        """Scores the model as it is now and keeps it if it is the best so far; what fails is a warning."""
+        try:
+            return self._score()
+        except UserError as error:
+            logging.warning("The scoring after iteration %d failed: %s", self._progress.step, error)
+            self._warn("score/warnings", f"The scoring failed: {error}")
+            return {}
+
+    def _score(self) -> dict[str, float]:
         step = self._progress.step
         metrics, named_protocol = metrics_for(self._data)
         out = self._run.scores / f"step-{step:08d}"
@@ -95,7 +113,7 @@ class Scoring(Regular):
         for name in _NOT_KEPT:
             shutil.rmtree(out / name, ignore_errors=True)
         values = {name: float(score["value"]) for name, score in report["scores"].items()}
-        self._run.log({"step": step, "pictures": step * self._config.batch_size, **values})
+        self._run.log({"step": step, "pictures": self._progress.pictures, **values})
         self._plot(values, "score/")
         if self._best.offer(step, values[self._best_by]):
             logging.info("Best so far after iteration %d: %s %.4g.", step, self._best_by, values[self._best_by])

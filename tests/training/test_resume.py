@@ -10,7 +10,7 @@ from ssagan_tf import UserError, Vocabulary
 from ssagan_tf.config import Config
 from ssagan_tf.data.records import Prepared
 from ssagan_tf.training.checkpoint import Checkpoint
-from ssagan_tf.training.origin import check_origin, check_same_run, origin
+from ssagan_tf.training.resume import check_origin, check_same_run, origin
 from ssagan_tf.training.run import Run
 
 RUN = Run("runs/one")
