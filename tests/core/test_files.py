@@ -2,12 +2,62 @@ import hashlib
 import os
 import pathlib
 import signal
+import socket
+import subprocess
+import sys
 
 import processes
 import pytest
 
 from ssagan_tf.core import files
 from ssagan_tf.errors import UserError
+
+_HOLDER = """
+import pathlib, sys, time
+from ssagan_tf.core import files
+with files.folder_locked(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_folder_is_one_processs_as_long_as_it_lives(tmp_path):
+    folder = tmp_path / "run"
+    with subprocess.Popen([sys.executable, "-c", _HOLDER, folder], stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout.readline() == "held\n"
+            told = f"Received: {folder}, in use by process {holder.pid} on {socket.gethostname()}. Wait"
+            with pytest.raises(UserError, match=told), files.folder_locked(folder):
+                pass
+        finally:
+            holder.kill()
+    assert (folder / files.LOCK).exists()  # what a killed process leaves does not matter
+    with files.folder_locked(folder):
+        assert f"process {os.getpid()} " in (folder / files.LOCK).read_text()
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_lock_leaves_nothing_behind(tmp_path, before):
+    folder = tmp_path / "run"
+    if before:
+        folder.mkdir()
+    with files.folder_locked(folder):
+        assert [path.name for path in folder.iterdir()] == [files.LOCK]
+    assert folder.exists() == before and not list(folder.glob("*"))
+
+
+@pytest.mark.parametrize(
+    "text, path", [("~/x", "/home/me/x"), ("a/b", "a/b"), ("C:x", "C:x"), ("hf://me/birds", "hf://me/birds")]
+)
+def test_a_users_path_is_expanded(text, path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert files.user_path(text, ("hf",)) == path
+
+
+@pytest.mark.parametrize("text", ["gs://bucket/x", "s3://x", "file:///x", "hf2://x"])
+def test_an_address_that_would_become_a_folder_is_refused(text):
+    with pytest.raises(UserError, match=f"Received: {text}. Use a local path or hf://"):
+        files.user_path(text, ("hf",))
 
 
 @pytest.fixture

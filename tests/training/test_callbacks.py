@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import types
 
 import numpy as np
 import pytest
@@ -10,7 +11,16 @@ from PIL import Image
 
 from ssagan_tf import UserError
 from ssagan_tf.training import checkpoint
-from ssagan_tf.training.callbacks import AverageGenerator, Checkpoints, Progress, SampleSheets, StopGently
+from ssagan_tf.training.callbacks import (
+    CONSTANT,
+    AverageGenerator,
+    Checkpoints,
+    ConstantLosses,
+    GraphWait,
+    Progress,
+    SampleSheets,
+    StopGently,
+)
 from ssagan_tf.training.run import Run
 
 LOGS = {"discriminator_loss": 2.0, "generator_loss": -1.0, "damsm_fake": 0.0}
@@ -91,7 +101,13 @@ def test_the_newest_losses_are_shown_but_no_damsm_where_there_is_none(run, capsy
     for batch in range(4):
         progress.on_train_batch_end(batch, LOGS | {"generator_loss": float(batch)})
     shown = capsys.readouterr().out
-    assert "4/4" in shown and "discriminator_loss 2" in shown and "generator_loss 3" in shown and "damsm" not in shown
+    assert (
+        "104/104" in shown
+        and "pictures/s" in shown
+        and "discriminator_loss 2" in shown
+        and "generator_loss 3" in shown
+        and "damsm" not in shown
+    )
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -106,6 +122,53 @@ def test_a_log_that_cannot_be_written_is_told_in_one_line(run):
     (run.folder / "log.jsonl").mkdir()
     with pytest.raises(UserError, match="Could not write. Received: .*log.jsonl"):
         run.log({"step": 1})
+
+
+@pytest.mark.parametrize("moves, told", [(0, True), (1e-9, False)])
+def test_a_loss_that_is_exactly_constant_is_an_alarm(run, caplog, moves, told):
+    progress = types.SimpleNamespace(step=0)
+    watch = ConstantLosses(run, progress, {"damsm_loss": "look at the labels"})
+    with caplog.at_level("WARNING", logger="absl"):
+        for step in range(1, 3 * CONSTANT):
+            progress.step = step
+            watch.on_train_batch_end(step, {"damsm_loss": moves * step, "found": 0.0})
+    expected = "damsm_loss is exactly 0 for 100 iterations: nothing is learned from it."
+    texts = [record.getMessage() for record in caplog.records]
+    assert texts == [f"After iteration 100 {expected} Try this: look at the labels."] * told
+    assert not told or lines(run) == [{"step": 100, "warning": expected}]
+
+
+def test_the_wait_for_a_graph_is_announced_with_the_time_of_last_time(run, caplog):
+    with caplog.at_level("INFO", logger="absl"):
+        for batches in (2, 1):
+            wait = GraphWait(run)
+            wait.set_model(Model())
+            wait.on_train_begin()
+            for batch in range(batches):
+                wait.on_train_batch_end(batch)
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first == "Building the graph of a training step (Model): it may take a minute or two."
+    assert second == "Building the graph of a training step (Model): last time it took 0 s."
+    assert [list(line) for line in lines(run)] == [["step", "Model_graph_seconds"]] * 2
+
+
+# === The run folder ===
+
+
+def test_all_events_of_a_run_are_in_one_file(run):
+    progress = Progress(run, 0, 10, 4)
+    progress.on_train_begin()
+    progress.on_train_batch_end(0, LOGS)
+    with run.events.as_default(1):
+        pass
+    progress.on_train_end()
+    assert len(list(run.tensorboard.iterdir())) == 1
+
+
+def test_a_value_is_found_in_a_log_that_a_kill_has_cut_off(run):
+    assert run.last_logged("a") is None
+    (run.folder / "log.jsonl").write_text('{"step": 1, "a": 2}\n{"step": 2, "a": 3}\n{"step": 3}\n{"st')
+    assert (run.last_logged("a"), run.last_logged("b")) == (3, None)
 
 
 # === Stopping ===

@@ -2,12 +2,14 @@
 
 import json
 import logging
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from ssagan_tf import noise
+from ssagan_tf.config import SETTINGS
 from ssagan_tf.training.collapse import SIGNS, CollapseWatch
 from ssagan_tf.training.run import Run
 
@@ -82,6 +84,14 @@ def test_flat_masks_are_warned_of_but_not_where_there_are_none(watch, caplog, tm
         caplog.clear()
         watch.model.generator.mask_blocks = 0
         assert "mask_deviation" not in watch.look() and not caplog.records
+
+
+def test_what_is_advised_are_settings_and_flags_that_there_are():
+    advice = " ".join(sign.advice for sign in SIGNS.values())
+    names = re.findall(r"--set=([\w.]+)=", advice)
+    flags = re.findall(r"--(?!set=)(\w+)", advice)
+    assert len(names) == 5 and {SETTINGS[name.split(".")[1]].key for name in names} == set(names)
+    assert flags == ["batch_size"] and SETTINGS["batch_size"].flag_name == "batch_size"
 
 
 def test_after_a_recovery_it_is_told_again(watch, caplog):

@@ -38,7 +38,7 @@ def model(tiny_model):
 
 def made(run, model, step, count=6):
     config = types.SimpleNamespace(batch_size=4, score_every=2, score_count=count, ema_pictures=0, score_extractor=None)
-    return Scoring(run, model, SOURCE, types.SimpleNamespace(step=step), config, None)
+    return Scoring(run, model, SOURCE, types.SimpleNamespace(step=step, pictures=3 * step), config, None)
 
 
 def best(run):
@@ -53,7 +53,7 @@ def test_the_checkpoint_with_the_lowest_distance_is_kept(run, model, monkeypatch
     monkeypatch.setattr(scoring, "evaluate", lambda *args, **more: asked.append(args) or report(next(fids)))
     callback = made(run, model, 0)
     for step, expected in ((2, 2), (3, 2), (4, 4), (6, 4), (8, 4)):
-        callback._progress.step = step
+        callback._progress.step, callback._progress.pictures = step, 3 * step + 1
         bias.assign(np.full(3, step))
         callback.on_train_batch_end(0)
         assert best(run)[0] == expected
@@ -61,7 +61,7 @@ def test_the_checkpoint_with_the_lowest_distance_is_kept(run, model, monkeypatch
     np.testing.assert_array_equal(checkpoint.newest(run.best).state["generator/to_rgb/bias"], [4, 4, 4])
     lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6, 8]
-    assert lines[0] == {"step": 2, "pictures": 8, "fid": 5.0, "semantics": 0.5}
+    assert lines[0] == {"step": 2, "pictures": 7, "fid": 5.0, "semantics": 0.5}
     # What it is asked for is what evaluate.py would be, for the model in training.
     drawn_by, data, metrics, protocol, count, out = asked[0]
     assert drawn_by.generator is model.generator and data is SOURCE and count == 6
@@ -108,6 +108,35 @@ def test_a_run_without_scores_has_no_best(tmp_path, tiny):
 def test_data_without_a_test_split_is_refused_before_training():
     with pytest.raises(UserError, match="nothing to measure against. Received"):
         scoring.check_scorable(types.SimpleNamespace(name="mine", examples=lambda split: []))
+
+
+def test_one_test_picture_is_refused_before_training():
+    one = SynthBirds(8, count={"train": 4, "test": 1})
+    with pytest.raises(UserError, match="Two test pictures at least.*Received: 1 in synthbirds. Add some, or leave"):
+        scoring.check_scorable(one)
+
+
+def test_a_scoring_that_fails_is_a_warning_and_training_goes_on(run, model, monkeypatch, caplog):
+    def fails(*args, **more):
+        raise UserError("The disk is full. Received: x. Free some space.")
+
+    monkeypatch.setattr(scoring, "evaluate", fails)
+    with caplog.at_level("WARNING", logger="absl"):
+        assert made(run, model, 2).look() == {}
+    assert "The scoring after iteration 2 failed: The disk is full." in caplog.text
+    (line,) = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+    assert line["step"] == 2 and "disk is full" in line["warning"]
+
+
+def test_a_damaged_best_is_forgotten_and_another_is_kept(run, model, monkeypatch, caplog):
+    fids = iter([2.0, 3.0])
+    monkeypatch.setattr(scoring, "evaluate", lambda *args, **more: report(next(fids)))
+    made(run, model, 2).look()
+    (run.best / "step-00000002" / "state.safetensors").write_bytes(b"")
+    with caplog.at_level("WARNING", logger="absl"):
+        made(run, model, 4).look()
+    assert "The best so far is forgotten" in caplog.text
+    assert best(run) == (4, "fid", 3.0)
 
 
 # === With a training ===

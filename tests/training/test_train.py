@@ -12,6 +12,7 @@ from states import assert_same, state
 
 from ssagan_tf import SSAGAN, UserError, Vocabulary
 from ssagan_tf.config import Config, preset
+from ssagan_tf.core import files
 from ssagan_tf.data.folder import Folder
 from ssagan_tf.data.records import open_prepared
 from ssagan_tf.training import resume, train
@@ -89,6 +90,14 @@ def test_sheets_are_of_captions_whose_words_are_known(pictures):
     known = Vocabulary.build(every[-1:])
     assert train.sheet_captions(data, known) == [every[-1], *every[:-1]]
     assert train.sheet_captions(data, Vocabulary.build(every)) == every
+
+
+def test_a_run_that_is_in_use_is_refused_and_stays(copy, tiny):
+    before = sorted(copy.folder.rglob("*"))
+    with files.folder_locked(copy.folder):
+        with pytest.raises(UserError, match=f"Another process works in this folder. Received: {copy.folder}, in use"):
+            train.train(Run(copy.folder), tiny)
+    assert sorted(copy.folder.rglob("*")) == before
 
 
 # === Which run ===
