@@ -16,9 +16,9 @@ from absl import flags
 from ssagan_tf.core import cli
 from ssagan_tf.data.synthbirds import FIXED_CAPTIONS
 
-_MODEL = flags.DEFINE_string("model", None, "Run folder made by train.py.", required=True)
-_SCORES = flags.DEFINE_string("scores", None, "Folder that evaluate.py wrote for it.", required=True)
-_OUT = flags.DEFINE_string("out", None, "Folder to write; its name is the model's name.", required=True)
+_MODEL = cli.path_flag("model", None, "Run folder made by train.py.", ("hf", "kaggle"), required=True)
+_SCORES = cli.path_flag("scores", None, "Folder that evaluate.py wrote for it.", required=True)
+_OUT = cli.path_flag("out", None, "Folder to write; its name is the model's name.", required=True)
 _COMMANDS = flags.DEFINE_multi_string("command", None, "Command that made it; several in their order.", required=True)
 _COMMIT = flags.DEFINE_string("commit", None, "Commit of the code that made it.", required=True)
 _CAPTIONS = flags.DEFINE_multi_string("caption", FIXED_CAPTIONS, "What the card's sheet shows. [default: eight birds]")

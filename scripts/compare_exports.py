@@ -17,9 +17,9 @@ from ssagan_tf.data.source import read_captions
 from ssagan_tf.data.synthbirds.captions import FIXED_CAPTIONS
 from ssagan_tf.export import comparison
 
-_MODEL = flags.DEFINE_string("model", None, "Run folder or model folder that was exported.", required=True)
-_EXPORT = flags.DEFINE_string("export", None, "A version's folder that export.py wrote.", required=True)
-_FILE = flags.DEFINE_string("captions_file", None, "What to draw, a caption a line [default: eight drawn birds].")
+_MODEL = cli.path_flag("model", None, "Run folder or model folder that was exported.", ("hf", "kaggle"), required=True)
+_EXPORT = cli.path_flag("export", None, "A version's folder that export.py wrote.", required=True)
+_FILE = cli.path_flag("captions_file", None, "What to draw, a caption a line [default: eight drawn birds].")
 _COUNT = flags.DEFINE_integer("count", 4, "Pictures of each caption.", lower_bound=1, upper_bound=1000)
 
 

@@ -23,19 +23,19 @@ _FORMATS = ("pth", "safetensors")
 _NEEDED = ("text_encoder", "captions_pickle")
 
 _PARTS = {
-    "generator": flags.DEFINE_string("generator", None, "The generator's checkpoint, netG_*.pth."),
-    "discriminator": flags.DEFINE_string("discriminator", None, "The discriminator's, to go on with training."),
-    "text_encoder": flags.DEFINE_string("text_encoder", None, "The text encoder's that the generator learned with."),
+    "generator": cli.path_flag("generator", None, "The generator's checkpoint, netG_*.pth."),
+    "discriminator": cli.path_flag("discriminator", None, "The discriminator's, to go on with training."),
+    "text_encoder": cli.path_flag("text_encoder", None, "The text encoder's that the generator learned with."),
     "image_encoder": flags.DEFINE_string(
         "image_encoder", None, "The image encoder's, to go on with training; without --generator for --damsm."
     ),
 }
-_CAPTIONS = flags.DEFINE_string("captions_pickle", None, "captions.pickle that the text encoder was trained with.")
+_CAPTIONS = cli.path_flag("captions_pickle", None, "captions.pickle that the text encoder was trained with.")
 _DATASET = flags.DEFINE_enum("dataset", "cub", DATASETS, "What the weights were trained on, for going on with it.")
 _TO_PUBLISHED = flags.DEFINE_bool("to_published", False, "From --model to checkpoints in the folder --out.")
-_MODEL = flags.DEFINE_string("model", None, "With --to_published: model folder, or run folder.")
+_MODEL = cli.path_flag("model", None, "With --to_published: model folder, or run folder.")
 _FORMAT = flags.DEFINE_enum("format", "pth", _FORMATS, "With --to_published: of the checkpoints.")
-_OUT = flags.DEFINE_string("out", None, "Folder to write, which must not exist yet.", required=True)
+_OUT = cli.path_flag("out", None, "Folder to write, which must not exist yet.", required=True)
 
 
 def main(_) -> None:

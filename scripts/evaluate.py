@@ -18,9 +18,9 @@ from absl import app, flags
 from ssagan_tf.core import cli
 from ssagan_tf.data import DATASETS
 
-_MODEL = flags.DEFINE_string("model", None, "Run folder or model folder.")
+_MODEL = cli.path_flag("model", None, "Run folder or model folder.", ("hf", "kaggle"))
 _CHECKPOINT = cli.checkpoint_flag()
-_OUT = flags.DEFINE_string("out", None, "Folder of the report and the pictures; one for each model.")
+_OUT = cli.path_flag("out", None, "Folder of the report and the pictures; one for each model.")
 _METRICS = flags.DEFINE_list(
     "metrics",
     ["fid", "kid"],
@@ -28,13 +28,13 @@ _METRICS = flags.DEFINE_list(
     "[default: fid,kid]",
 )
 _DATASET = flags.DEFINE_enum("dataset", "synthbirds", DATASETS, "Data whose test split is the reference.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Its folder, prepared or raw; not needed for synthbirds.")
+_DATA_DIR = cli.path_flag("data_dir", None, "Its folder, prepared or raw; not needed for synthbirds.")
 _PROTOCOL = flags.DEFINE_string("protocol", None, "Named protocol. [default: synthbirds for that data, else ttur]")
 _EXTRACTOR = flags.DEFINE_string(
     "extractor", None, "Feature extractor instead of the protocol's own: a name, a SavedModel's folder or its address."
 )
 _COUNT = flags.DEFINE_integer("count", 30_000, "Pictures to draw.", lower_bound=2)
-_DAMSM = flags.DEFINE_string("damsm", None, "Folder of pretrain_damsm.py, for r_precision.")
+_DAMSM = cli.path_flag("damsm", None, "Folder of pretrain_damsm.py, for r_precision.")
 _CLIP = flags.DEFINE_string(
     "clip", None, "CLIP of KerasHub, for clip: a preset or its folder. [default: clip_vit_base_patch32]"
 )

@@ -16,8 +16,8 @@ from absl import flags
 from ssagan_tf.core import cli
 from ssagan_tf.export import FORMATS
 
-_MODEL = flags.DEFINE_string("model", None, "Run folder or model folder.", required=True)
-_OUT = flags.DEFINE_string("out", None, "Folder of all versions; its name is the model's name.", required=True)
+_MODEL = cli.path_flag("model", None, "Run folder or model folder.", ("hf", "kaggle"), required=True)
+_OUT = cli.path_flag("out", None, "Folder of all versions; its name is the model's name.", required=True)
 _CHECKPOINT = cli.checkpoint_flag()
 _FORMAT = flags.DEFINE_list("format", ["saved_model"], f"Some of {', '.join(FORMATS)}, separated by commas.")
 _CAPTIONS = flags.DEFINE_string(

@@ -17,9 +17,9 @@ from absl import app, flags
 from ssagan_tf.core import cli
 from ssagan_tf.core.files import BUNDLED_MODEL
 
-_MODEL = flags.DEFINE_string("model", str(BUNDLED_MODEL), "Run folder or model folder. [default: bundled]")
+_MODEL = cli.path_flag("model", str(BUNDLED_MODEL), "Run folder or model folder. [default: bundled]", ("hf", "kaggle"))
 _CAPTIONS = flags.DEFINE_multi_string("caption", None, "What to draw; may be given several times.", required=True)
-_OUT = flags.DEFINE_string("out", "masks.png", "PNG file to write; the other names are made from it.")
+_OUT = cli.path_flag("out", "masks.png", "PNG file to write; the other names are made from it.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the first picture of each caption; the next have seed + 1, ...")
 _COUNT = flags.DEFINE_integer("count", 1, "Pictures of each caption.", lower_bound=1, upper_bound=20)
 _TRUNCATION = flags.DEFINE_float("truncation", None, "Factor on the noise.", lower_bound=0)

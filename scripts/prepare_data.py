@@ -21,8 +21,8 @@ from ssagan_tf.data import DATASETS, check, open_source, records
 from ssagan_tf.data.source import SPLITS
 
 _DATASET = flags.DEFINE_enum("dataset", None, DATASETS, "The kind of data set; not needed to check a prepared folder.")
-_SOURCE = flags.DEFINE_string("source", None, "Its folder, see docs/data.md; not needed for synthbirds.")
-_OUT = flags.DEFINE_string("out", None, "The prepared folder: new, empty, or begun by an earlier run.")
+_SOURCE = cli.path_flag("source", None, "Its folder, see docs/data.md; not needed for synthbirds.")
+_OUT = cli.path_flag("out", None, "The prepared folder: new, empty, or begun by an earlier run.")
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 256, "Pixels, of the pictures to be trained on.", 8, 1024)
 _CHECK = flags.DEFINE_bool("check", False, "Report what the data set holds and what is wrong with it; write nothing.")
 _SKIP_BROKEN = flags.DEFINE_bool("skip_broken", False, "Leave out pictures that are missing or cannot be read.")

@@ -26,10 +26,10 @@ from ssagan_tf.data.source import asked_captions
 from ssagan_tf.errors import UserError
 from ssagan_tf.on_device import OnDeviceError
 
-_MODEL = flags.DEFINE_string("model", str(BUNDLED_MODEL), "Run folder or model folder. [default: bundled]")
+_MODEL = cli.path_flag("model", str(BUNDLED_MODEL), "Run folder or model folder. [default: bundled]", ("hf", "kaggle"))
 _CAPTIONS = flags.DEFINE_multi_string("caption", [], "What to draw; may be given several times.")
-_FILE = flags.DEFINE_string("captions_file", None, "Text file with more captions, one a line.")
-_OUT = flags.DEFINE_string("out", "sheet.png", "PNG file to write.")
+_FILE = cli.path_flag("captions_file", None, "Text file with more captions, one a line.")
+_OUT = cli.path_flag("out", "sheet.png", "PNG file to write.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the first picture of each caption; the next have seed + 1, ...")
 _COUNT = flags.DEFINE_integer("count", 4, "Pictures of each caption.", lower_bound=1, upper_bound=100)
 _TRUNCATION = flags.DEFINE_float(

@@ -11,7 +11,7 @@ from absl import flags
 
 from ssagan_tf.core import cli
 
-_MODEL = flags.DEFINE_string("model", None, "Folder of all versions, as export.py writes it.", required=True)
+_MODEL = cli.path_flag("model", None, "Folder of all versions, as export.py writes it.", required=True)
 _PORT = flags.DEFINE_integer("port", 8501, "To listen at; 0 for any that is free.", lower_bound=0, upper_bound=65535)
 
 

@@ -13,7 +13,7 @@ from absl import flags
 from ssagan_tf.core import cli
 from ssagan_tf.errors import UserError
 
-_OUT = flags.DEFINE_string("out", None, "Safetensors file to write. [default: the one in the package]")
+_OUT = cli.path_flag("out", None, "Safetensors file to write. [default: the one in the package]")
 _BIRDS = flags.DEFINE_integer("birds", 20_000, "Birds to train on.", lower_bound=100)
 _EPOCHS = flags.DEFINE_integer("epochs", 8, "Rounds through them.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Another seed, other birds and weights.")

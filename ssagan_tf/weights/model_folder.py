@@ -70,7 +70,10 @@ def folder_of(preset: str | os.PathLike) -> pathlib.Path:
     """
     scheme, colon, handle = str(preset).partition("://")
     if not colon:
-        known = PRESETS.get(str(preset))
+        name = str(preset)
+        if not pathlib.Path(name).exists():
+            name = name.replace("-", "_")  # "synthbirds-64", its folder's name, means the same
+        known = PRESETS.get(name)
         place = known["folder"] if known else pathlib.Path(preset)
         if str(preset) == place.name and not place.exists():
             raise UserError(

@@ -31,12 +31,11 @@ def test_the_same_run_goes_on_without_a_word(caplog):
     assert not caplog.records
 
 
-def test_another_batch_size_and_other_devices_are_told(caplog):
+def test_other_devices_are_told_and_another_batch_size_is_fine(caplog):
     with caplog.at_level(logging.INFO, logger="absl"):
         check_origin(found(), origin(CONFIG.override(batch_size=8, steps=7), WORDS, DATA, 2), RUN)
     assert [record.getMessage() for record in caplog.records] == [
-        "Going on with batch_size=8, was 24.",
-        "Going on with devices=2, was 1.",
+        "Going on with 2 devices, was 1.",
     ]
 
 

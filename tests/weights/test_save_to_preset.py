@@ -18,6 +18,7 @@ from ssagan_tf.networks import CompactImageEncoder
 from ssagan_tf.step.augmentation import Augmentation
 from ssagan_tf.training.fine_tuning import fine_tuned
 from ssagan_tf.training.run import load_model
+from ssagan_tf.weights.model_folder import folder_of
 
 VOCABULARY = Vocabulary.build(["a red bird with yellow wings"])
 CONFIG = Config().override(image_size=8, base_filters=2)
@@ -110,12 +111,13 @@ def test_every_preset_has_a_name_that_is_read():
 
 def test_a_name_that_nobody_knows_is_told_with_those_that_are(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    assert folder_of("synthbirds-64") == folder_of("synthbirds_64")  # the folder's name
     with pytest.raises(UserError, match="No such model. Received: 'synthbird'.*one of synthbirds_64.*hf://OWNER/NAME"):
         SSAGAN.from_preset("synthbird")
     with pytest.raises(UserError, match="No such model. Received: 'synthbird'"):
         load_model("synthbird")
     with pytest.raises(UserError, match="No such model. Received: 'synthbird'"):  # of train.py --from
-        fine_tuned(Config(), "small", "synthbird", {})
+        fine_tuned(Config(), "small", {"initial_model": "synthbird"})
 
 
 @pytest.mark.parametrize(
