@@ -4,7 +4,7 @@
     python scripts/train.py --dataset=synthbirds --preset=small --damsm=runs/damsm             # then this
     python scripts/pretrain_damsm.py --dataset=cub --data_dir=CUB --preset=paper --out=runs/damsm-cub    # a GPU
     python scripts/pretrain_damsm.py --dataset=cub --data_dir=CUB --preset=small --steps=3000 --out=runs/mine
-    python scripts/pretrain_damsm.py --dataset=cub --out=runs/mine --resume                    # go on
+    python scripts/pretrain_damsm.py --out=runs/mine --resume                                  # go on
 
 After each epoch held-out pictures look for their captions, each among 99 others. The best weights so far are in the run
 folder --out, beside sheets that show where words look. See docs/damsm.md.

@@ -6,7 +6,7 @@
     python scripts/train.py --dataset=folder --data_dir=PICTURES --preset=small --out=runs/mine
     python scripts/train.py --dataset=cub --data_dir=CUB --damsm=runs/damsm     # encoders made by pretrain_damsm.py
     python scripts/train.py --dataset=folder --data_dir=PICTURES --from=synthbirds_64       # go on from another model
-    python scripts/train.py --dataset=folder --out=runs/mine --resume --steps=20000         # go on
+    python scripts/train.py --out=runs/mine --resume --steps=20000                          # go on
 
 Text and image encoder are pretrained first, unless --damsm has them. Everything goes into the run folder --out:
 configuration, losses, sample sheets, checkpoints.
