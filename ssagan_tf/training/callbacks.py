@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from ssagan_tf import noise, pictures
 from ssagan_tf.core.progress import Bar
@@ -27,7 +26,6 @@ from ssagan_tf.training.skipped import SkippedSteps
 
 _LOG_EVERY = 10  # iterations, whose mean is logged
 _SHEET_SEEDS = 4
-CONSTANT = 100  # iterations
 
 
 class Counting(typing.Protocol):
@@ -219,59 +217,6 @@ class Regular(keras.callbacks.Callback):
         with self._run.events.as_default(self._progress.step):
             tf.summary.text(name, message)
         self._run.events.flush()
-
-
-class GraphWait(keras.callbacks.Callback):
-    """Says that the graph of a step is being built, for nothing else moves meanwhile, and how long it takes.
-
-    Args:
-        run: the run folder, in whose log the time is.
-    """
-
-    def __init__(self, run: Run):
-        super().__init__()
-        self._run = run
-        self._began: float | None = None
-
-    def on_train_begin(self, logs=None):
-        name = f"{type(self.model).__name__}_graph_seconds"
-        before = self._run.last_logged(name)
-        usual = "it may take a minute or two" if before is None else f"last time it took {before:.0f} s"
-        logging.info("Building the graph of a training step (%s): %s.", type(self.model).__name__, usual)
-        self._began = time.monotonic()
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self._began is not None:
-            seconds = round(time.monotonic() - self._began, 1)
-            self._run.log({"step": 0, f"{type(self.model).__name__}_graph_seconds": seconds})
-            self._began = None
-
-
-class ConstantLosses(keras.callbacks.Callback):
-    """Warns of a loss that is exactly the same for a hundred iterations: nothing is learned from it.
-
-    Args:
-        run: the run folder, in whose log the warning is, too.
-        progress: knows the iteration.
-        names: of losses -> what to try if it is so.
-    """
-
-    def __init__(self, run: Run, progress: Counting, names: Mapping[str, str]):
-        super().__init__()
-        self._run = run
-        self._progress = progress
-        self._advice = names
-        self._last: dict[str, tuple[float, int]] = {}
-
-    def on_train_batch_end(self, batch, logs=None):
-        for name in self._advice.keys() & (logs or {}).keys():
-            value = float(logs[name])
-            before, count = self._last.get(name, (math.nan, 0))
-            self._last[name] = (value, count + 1 if value == before else 1)
-            if self._last[name][1] == CONSTANT:
-                message = f"{name} is exactly {value:g} for {CONSTANT} iterations: nothing is learned from it."
-                logging.warning("After iteration %d %s Try this: %s.", self._progress.step, message, self._advice[name])
-                self._run.log({"step": self._progress.step, "warning": message})
 
 
 class SampleSheets(Regular):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
@@ -12,10 +14,11 @@ from absl import logging
 from ssagan_tf import noise
 from ssagan_tf.networks import Generator
 from ssagan_tf.step.finite import was_skipped
-from ssagan_tf.training.callbacks import Progress, Regular
+from ssagan_tf.training.callbacks import Counting, Progress, Regular
 from ssagan_tf.training.run import Run
 
 _CAPTIONS = 4
+CONSTANT = 100  # iterations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,3 +111,30 @@ class CollapseWatch(Regular):
             message = f"{name} is {value:.2g}, below {sign.least:g}: {sign.what}. Try this: {sign.advice}."
             logging.warning("After iteration %d %s", self._progress.step, message)
             self._warn("watch/warnings", message)
+
+
+class ConstantLosses(keras.callbacks.Callback):
+    """Warns of a loss that is exactly the same for a hundred iterations: nothing is learned from it.
+
+    Args:
+        run: the run folder, in whose log the warning is, too.
+        progress: knows the iteration.
+        names: of losses -> what to try if it is so.
+    """
+
+    def __init__(self, run: Run, progress: Counting, names: Mapping[str, str]):
+        super().__init__()
+        self._run = run
+        self._progress = progress
+        self._advice = names
+        self._last: dict[str, tuple[float, int]] = {}
+
+    def on_train_batch_end(self, batch, logs=None):
+        for name in self._advice.keys() & (logs or {}).keys():
+            value = float(logs[name])
+            before, count = self._last.get(name, (math.nan, 0))
+            self._last[name] = (value, count + 1 if value == before else 1)
+            if self._last[name][1] == CONSTANT:
+                message = f"{name} is exactly {value:g} for {CONSTANT} iterations: nothing is learned from it."
+                logging.warning("After iteration %d %s Try this: %s.", self._progress.step, message, self._advice[name])
+                self._run.log({"step": self._progress.step, "warning": message})

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+import time
+
 import keras
 import tensorflow as tf
+from absl import logging
 
 from ssagan_tf.data.pipeline import reraise_data_errors
 from ssagan_tf.training.callbacks import StopGently
 from ssagan_tf.training.devices import several_machines, shared_out
+from ssagan_tf.training.run import Run
+
+
+class GraphWait(keras.callbacks.Callback):
+    """Says that the graph of a step is being built, for nothing else moves meanwhile, and how long it takes.
+
+    Args:
+        run: the run folder, in whose log the time is.
+    """
+
+    def __init__(self, run: Run):
+        super().__init__()
+        self._run = run
+        self._began: float | None = None
+
+    def on_train_begin(self, logs=None):
+        name = f"{type(self.model).__name__}_graph_seconds"
+        before = self._run.last_logged(name)
+        usual = "it may take a minute or two" if before is None else f"last time it took {before:.0f} s"
+        logging.info("Building the graph of a training step (%s): %s.", type(self.model).__name__, usual)
+        self._began = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._began is not None:
+            seconds = round(time.monotonic() - self._began, 1)
+            self._run.log({"step": 0, f"{type(self.model).__name__}_graph_seconds": seconds})
+            self._began = None
 
 
 def fit(model: keras.Model, batches: tf.data.Dataset, steps: int, callbacks: list[keras.callbacks.Callback]) -> None:

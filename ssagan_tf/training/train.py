@@ -25,17 +25,15 @@ from ssagan_tf.training import checkpoint
 from ssagan_tf.training.callbacks import (
     AverageGenerator,
     Checkpoints,
-    ConstantLosses,
-    GraphWait,
     Progress,
     SampleSheets,
     StopGently,
 )
-from ssagan_tf.training.collapse import CollapseWatch
+from ssagan_tf.training.collapse import CollapseWatch, ConstantLosses
 from ssagan_tf.training.data import open_training_data, sheet_captions
 from ssagan_tf.training.devices import devices, own_run
 from ssagan_tf.training.fine_tuning import carry_over, freeze
-from ssagan_tf.training.fitting import fit
+from ssagan_tf.training.fitting import GraphWait, fit
 from ssagan_tf.training.overfitting_watch import OverfittingWatch
 from ssagan_tf.training.pretraining.encoders import provide_encoders, vocabulary_for
 from ssagan_tf.training.resume import origin, restore

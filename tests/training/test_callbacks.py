@@ -12,15 +12,14 @@ from PIL import Image
 from ssagan_tf import UserError
 from ssagan_tf.training import checkpoint
 from ssagan_tf.training.callbacks import (
-    CONSTANT,
     AverageGenerator,
     Checkpoints,
-    ConstantLosses,
-    GraphWait,
     Progress,
     SampleSheets,
     StopGently,
 )
+from ssagan_tf.training.collapse import CONSTANT, ConstantLosses
+from ssagan_tf.training.fitting import GraphWait
 from ssagan_tf.training.run import Run
 
 LOGS = {"discriminator_loss": 2.0, "generator_loss": -1.0, "damsm_fake": 0.0}

@@ -21,8 +21,9 @@ from ssagan_tf.data.synthbirds import SynthBirds
 from ssagan_tf.networks import ImageEncoder, TextEncoder
 from ssagan_tf.text.captions import CaptionEncoder, PlainCaptions
 from ssagan_tf.training import checkpoint
-from ssagan_tf.training.callbacks import Checkpoints, ConstantLosses, Counting, GraphWait
-from ssagan_tf.training.fitting import fit
+from ssagan_tf.training.callbacks import Checkpoints, Counting
+from ssagan_tf.training.collapse import ConstantLosses
+from ssagan_tf.training.fitting import GraphWait, fit
 from ssagan_tf.training.pretraining.schedules import PretrainingRate
 from ssagan_tf.training.run import Run
 from ssagan_tf.weights import tensor_files
