@@ -18,9 +18,8 @@ from ssagan_tf.networks import Discriminator, Generator, ImageEncoder, TextEncod
 from ssagan_tf.training.pretraining.encoders import take_encoders
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-_REFERENCE = ROOT.parent / "shared" / "reference" / "pth"
+_FIXTURES = pathlib.Path(__file__).parent / "fixtures"
 _BACK = ("--to_published", "--model=model", "--out=back", "--format=safetensors")
-needs_reference = pytest.mark.skipif(not _REFERENCE.is_dir(), reason="no reference checkpoints beside the project")
 
 
 def _captions_pickle(path, words):
@@ -89,13 +88,21 @@ def test_there_and_back_gives_the_same_tensors(files, captions, tmp_path):
         assert all(after[key].tobytes() == value.tobytes() for key, value in before.items())
 
 
-def test_checkpoints_of_pytorch_come_back_to_pytorch(files, captions, tmp_path):
+@pytest.mark.parametrize("zipped", [True, False])
+def test_checkpoints_of_pytorch_come_back_to_pytorch_byte_by_byte(files, captions, tmp_path, zipped):
     torch = pytest.importorskip("torch")
-    checkpoints.to_model_folder(tmp_path / "model", captions, files)
+    for name, path in files.items():
+        state = {key: torch.from_numpy(value) for key, value in safetensors.numpy.load_file(path).items()}
+        torch.save(state, tmp_path / f"{name}.pth", _use_new_zipfile_serialization=zipped)
+    checkpoints.to_model_folder(tmp_path / "model", captions, {name: tmp_path / f"{name}.pth" for name in files})
     checkpoints.to_published(tmp_path / "model", tmp_path / "back")
-    state = torch.load(tmp_path / "back" / "netG.pth", weights_only=True)
-    before = convert.without_prefix(safetensors.numpy.load_file(files["generator"]))
-    assert all(np.array_equal(state[key].numpy(), value) for key, value in before.items())
+    for name, path in {"generator": "netG", "discriminator": "netD", "text_encoder": "text_encoder"}.items():
+        before = convert.without_prefix(torch.load(tmp_path / f"{name}.pth", weights_only=True))
+        after = torch.load(tmp_path / "back" / f"{path}.pth", weights_only=True)
+        assert set(after) == set(before)
+        for key, value in before.items():
+            assert (after[key].dtype, after[key].shape) == (value.dtype, value.shape), key
+            assert after[key].numpy().tobytes() == value.numpy().tobytes(), key
 
 
 @pytest.fixture(scope="module")
@@ -136,23 +143,6 @@ def test_the_image_encoder_comes_along_for_training(files, captions, image_encod
     assert model.image_encoder.count_padding
 
 
-@needs_reference
-@pytest.mark.slow
-def test_real_checkpoints_come_back_to_pytorch_byte_by_byte(tmp_path):
-    torch = pytest.importorskip("torch")
-    captions = _captions_pickle(tmp_path / "captions.pickle", 60)
-    given = {"generator": _REFERENCE / "netG_nf1.pth", "text_encoder": _REFERENCE / "text_encoder_60_words_legacy.pth"}
-    checkpoints.to_model_folder(tmp_path / "model", captions, given)
-    checkpoints.to_published(tmp_path / "model", tmp_path / "back")
-    for name, path in {"netG": given["generator"], "text_encoder": given["text_encoder"]}.items():
-        before = convert.without_prefix(torch.load(path, weights_only=True))
-        after = torch.load(tmp_path / "back" / f"{name}.pth", weights_only=True)
-        assert list(after) == list(before)
-        for key, value in before.items():
-            assert (after[key].dtype, after[key].shape) == (value.dtype, value.shape), key
-            assert after[key].numpy().tobytes() == value.numpy().tobytes(), key
-
-
 def _write_pictures(folder, caption):
     folder.mkdir()
     for number in range(4):
@@ -175,7 +165,9 @@ def test_train_py_goes_on_with_converted_weights_and_what_it_learns_goes_back(ca
         (tmp_path / f"{name}.safetensors").write_bytes(safetensors.numpy.save(state))
         flags.append(f"--{name}={name}.safetensors")
     done = _run("convert_weights", *flags, "--out=model", "--dataset=folder", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
+    parameters = sum(int(np.prod(variable.shape)) for variable in networks["text_encoder"].variables)
+    assert done.stdout.splitlines()[3].split() == ["text_encoder", "9", f"{parameters:,}", "0"]
     _write_pictures(tmp_path / "pictures", "word1 word2")
     flags = ["--dataset=folder", "--data_dir=pictures", "--out=model", "--resume", "--steps=2"]
     done = _run("train", *flags, cwd=tmp_path)
@@ -271,26 +263,10 @@ def test_wrong_flags_are_status_2(arguments, words, tmp_path):
     assert words in done.stderr and "Traceback" not in done.stderr
 
 
-@needs_reference
-@pytest.mark.slow
-def test_the_script_converts_real_checkpoints_from_any_folder(tmp_path):
-    _captions_pickle(tmp_path / "captions.pickle", 60)
-    flags = [f"--generator={_REFERENCE}/netG_nf1.pth", f"--text_encoder={_REFERENCE}/text_encoder_60_words_legacy.pth"]
-    done = _run("convert_weights", *flags, "--captions_pickle=captions.pickle", "--out=model", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[1].split() == ["generator", "267", "1,948,342", "0"]
-    back = _run(
-        "convert_weights", "--to_published", "--model=model", "--out=back", "--format=safetensors", cwd=tmp_path
-    )
-    assert (back.returncode, back.stderr) == (0, "")
-
-
-@needs_reference
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["malicious_zip", "malicious_legacy"])
-def test_the_script_refuses_code_in_one_line_and_writes_nothing(name, tmp_path):
+def test_the_script_refuses_code_in_one_line_and_writes_nothing(name, files, tmp_path):
     _captions_pickle(tmp_path / "captions.pickle", 60)
-    flags = [f"--generator={_REFERENCE}/{name}.pth", f"--text_encoder={_REFERENCE}/text_encoder_60_words.pth"]
+    flags = [f"--generator={_FIXTURES}/{name}.pth", f"--text_encoder={files['text_encoder']}"]
     done = _run("convert_weights", *flags, "--captions_pickle=captions.pickle", "--out=model", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("error: A checkpoint may hold") and done.stderr.count("\n") == 1

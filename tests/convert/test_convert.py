@@ -11,8 +11,8 @@ from ssagan_tf import convert
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import CompactImageEncoder, Discriminator, Generator, ImageEncoder, TextEncoder
 
-_REFERENCE = pathlib.Path(__file__).parents[3] / "shared" / "reference"
-needs_reference = pytest.mark.skipif(not _REFERENCE.is_dir(), reason="no reference lists beside the project")
+# Every tensor of a published network and its shape, in its order.
+_PUBLISHED = json.loads((pathlib.Path(__file__).parent / "fixtures" / "published_keys.json").read_text())
 
 
 def _small(name, dtype="float32"):
@@ -46,11 +46,14 @@ def image_encoder():
 # === Names, shapes, counts ===
 
 
+def _shapes(places):
+    return [(key, list(place.shape)) for key, place in places.items()]
+
+
 def _full_size(name, width):
     return Generator(width) if name == "generator" else Discriminator(width)
 
 
-@needs_reference
 @pytest.mark.parametrize(
     ("name", "width", "parameters"),
     [
@@ -61,27 +64,21 @@ def _full_size(name, width):
     ],
 )
 def test_full_size_networks_have_the_published_tensors_key_by_key(name, width, parameters):
-    published = json.loads((_REFERENCE / "state_dict_keys.json").read_text())[f"{name}_nf{width}"]
     places = convert.places(_full_size(name, width))
-    assert [(key, list(place.shape)) for key, place in places.items()] == list(published.items())
+    assert _shapes(places) == list(_PUBLISHED[f"{name}_nf{width}"].items())
     buffers = ("running_mean", "running_var", convert.COUNTER)
     count = sum(int(np.prod(place.shape)) for key, place in places.items() if not key.endswith(buffers))
     assert count == parameters
 
 
-@needs_reference
 def test_the_text_encoder_has_the_published_tensors_key_by_key():
-    published = json.loads((_REFERENCE / "state_dict_keys.json").read_text())["text_encoder_5450_words"]
     places = convert.places(TextEncoder(5450))
-    assert [(key, list(place.shape)) for key, place in places.items()] == list(published.items())
+    assert _shapes(places) == list(_PUBLISHED["text_encoder_5450_words"].items())
     assert sum(int(np.prod(place.shape)) for place in places.values()) == 2_075_320
 
 
-@needs_reference
 def test_the_image_encoder_has_the_published_tensors_key_by_key(image_encoder):
-    published = json.loads((_REFERENCE / "image_encoder_keys.json").read_text())
-    places = convert.places(image_encoder)
-    assert [(key, list(place.shape)) for key, place in places.items()] == list(published.items())
+    assert _shapes(convert.places(image_encoder)) == list(_PUBLISHED["image_encoder"].items())
 
 
 @pytest.mark.parametrize("name", ["generator", "discriminator", "text_encoder"])

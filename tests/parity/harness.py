@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import pathlib
-import sys
 
 import keras
 import numpy as np
+import reference
 import tensorflow as tf
 
 from ssagan_tf import SSAGAN, convert, losses
 from ssagan_tf.networks import Discriminator, Generator, ImageEncoder, TextEncoder
 from ssagan_tf.step.optimizers import adam
 
-FOLDER = pathlib.Path(__file__).parents[3] / "shared" / "reference"
 DTYPES = ("float64", "float32")
 TRAININGS = ("train_step_nf8", "joint_step_nf8")
 NETWORKS = {
@@ -30,17 +28,8 @@ NETWORKS = {
 
 
 @functools.cache
-def reference():
-    """The module that makes weights and inputs, and reads the published results."""
-    sys.path.insert(0, str(FOLDER))
-    import reference
-
-    return reference
-
-
-@functools.cache
-def case(name: str):
-    return reference().load(name)
+def case(name: str) -> reference.Case:
+    return reference.load(name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,8 +113,8 @@ def _differences(name: str, arrays: dict, expected: dict[str, np.ndarray]) -> di
 
 def _digests(name: str, arrays: list[np.ndarray]) -> list[np.ndarray]:
     """`reference.digest` of several arrays of one size under one name."""
-    draw, flat = reference()._stream(f"digest:{name}"), np.stack([array.ravel() for array in arrays])
-    products = [flat @ draw.standard_normal(flat.shape[1]) for _ in range(reference().DIGEST)]
+    draw, flat = reference.stream(f"digest:{name}"), np.stack([array.ravel() for array in arrays])
+    products = [flat @ draw.standard_normal(flat.shape[1]) for _ in range(reference.DIGEST)]
     return list(np.stack([np.linalg.norm(flat, axis=1), *products], 1))
 
 
