@@ -5,8 +5,8 @@ import pathlib
 import re
 
 import pytest
+from processes import ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 FILES = sorted([*(ROOT / "ssagan_tf").rglob("*.py"), *(ROOT / "scripts").glob("*.py")])
 ERRORS = {"UserError", "UsageError", "OnDeviceError"}
 # "Problem. Received: what came. Advice." A field stands for any text, and may bring the end of its sentence with it.

@@ -1,7 +1,6 @@
 """Published checkpoints into model folders and back, as files."""
 
 import json
-import pathlib
 import pickle
 
 import numpy as np
@@ -9,6 +8,7 @@ import processes
 import pytest
 import safetensors.numpy
 from PIL import Image
+from processes import ROOT
 
 from ssagan_tf import SSAGAN, convert
 from ssagan_tf.convert import checkpoints
@@ -17,8 +17,7 @@ from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Discriminator, Generator, ImageEncoder, TextEncoder
 from ssagan_tf.training.pretraining.encoders import take_encoders
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-_FIXTURES = pathlib.Path(__file__).parent / "fixtures"
+_FIXTURES = ROOT / "tests" / "fixtures"
 _BACK = ("--to_published", "--model=model", "--out=back", "--format=safetensors")
 
 

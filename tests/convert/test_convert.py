@@ -1,18 +1,18 @@
 """Published names and layouts against the published lists, and states there and back."""
 
 import json
-import pathlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from processes import ROOT
 
 from ssagan_tf import convert
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import CompactImageEncoder, Discriminator, Generator, ImageEncoder, TextEncoder
 
 # Every tensor of a published network and its shape, in its order.
-_PUBLISHED = json.loads((pathlib.Path(__file__).parent / "fixtures" / "published_keys.json").read_text())
+_PUBLISHED = json.loads((ROOT / "tests" / "fixtures" / "published_keys.json").read_text())
 
 
 def _small(name, dtype="float32"):

@@ -3,7 +3,6 @@
 import collections
 import io
 import os
-import pathlib
 import pickle
 import struct
 import sys
@@ -12,11 +11,12 @@ import zipfile
 
 import numpy as np
 import pytest
+from processes import ROOT
 
 from ssagan_tf.convert import pth
 from ssagan_tf.errors import UserError
 
-_FIXTURES = pathlib.Path(__file__).parent / "fixtures"
+_FIXTURES = ROOT / "tests" / "fixtures"
 
 _LEGACY = (0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True, "type_sizes": {}})
 
@@ -97,7 +97,7 @@ def _floats(torch, key="0", count=12):
 
 
 def test_a_whole_network_is_read_bit_by_bit(monkeypatch):
-    monkeypatch.syspath_prepend(_FIXTURES.parents[1] / "parity")
+    monkeypatch.syspath_prepend(_FIXTURES.parent / "parity")
     import reference
 
     state = pth.read(_FIXTURES / "netD_nf2.pth")

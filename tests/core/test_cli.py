@@ -1,12 +1,12 @@
 """What scripts have in common, seen from outside: each test runs a small script in another working folder."""
 
-import pathlib
 import signal
 import sys
 import time
 
 import processes
 import pytest
+from processes import ROOT
 
 from ssagan_tf.core import calling
 
@@ -52,7 +52,6 @@ def main(argv):
 if __name__ == "__main__":
     cli.run(main)
 '''
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import ast
 import pathlib
 
 import pytest
+from processes import ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILES = sorted([*(ROOT / "ssagan_tf").rglob("*.py"), *(ROOT / "scripts").glob("*.py")])
 # Modules that can run what they read, and those that read such a format without doing so.
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml", "torch"}

@@ -1,7 +1,6 @@
 """A model with random weights whose pictures are no plain colour, its exports, and the page before it."""
 
 import contextlib
-import pathlib
 import shutil
 import sys
 import threading
@@ -11,8 +10,9 @@ import urllib.request
 
 import processes
 import pytest
+from processes import ROOT
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "scripts" / "demo.py"
+SCRIPT = ROOT / "scripts" / "demo.py"
 
 
 @pytest.fixture(scope="session")

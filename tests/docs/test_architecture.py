@@ -1,11 +1,10 @@
 """The order that docs/architecture.md states holds, and its picture is that of the imports as they are."""
 
 import importlib.util
-import pathlib
 
 import pytest
+from processes import ROOT
 
-ROOT = pathlib.Path(__file__).parents[2]
 _SPEC = importlib.util.spec_from_file_location("architecture", ROOT / "docs" / "architecture.py")
 architecture = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(architecture)

@@ -7,8 +7,8 @@ import sys
 
 import processes
 import pytest
+from processes import ROOT
 
-ROOT = pathlib.Path(__file__).parents[2]
 _SPEC = importlib.util.spec_from_file_location("docs_commands", ROOT / "docs" / "commands.py")
 commands = importlib.util.module_from_spec(_SPEC)
 sys.modules["docs_commands"] = commands

@@ -2,19 +2,17 @@
 
 import collections
 import json
-import pathlib
 
 import keras
 import numpy as np
 import processes
 import pytest
 import tensorflow as tf
+from processes import ROOT
 
 from ssagan_tf import SSAGAN
 from ssagan_tf.experiments.benchmark import literal, machine, modes, operations
 from ssagan_tf.networks import Discriminator, Generator
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 class Lookup(keras.Model):

@@ -1,7 +1,6 @@
 """The model that comes with the package: small, whole, the same in every format, and what its card says it is."""
 
 import io
-import pathlib
 import re
 import threading
 
@@ -9,6 +8,7 @@ import numpy as np
 import processes
 import pytest
 from PIL import Image
+from processes import ROOT
 
 from ssagan_tf.core.files import BUNDLED_MODEL
 from ssagan_tf.data.synthbirds import FIXED_CAPTIONS
@@ -18,7 +18,7 @@ from ssagan_tf.export.server import serve
 from ssagan_tf.on_device import Sampler
 from ssagan_tf.training.run import load_model
 
-SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts"
+SCRIPTS = ROOT / "scripts"
 CAPTION = "a small bird with a red crown and a yellow belly"
 SEEDS = (0, 7, -(2**40))
 

@@ -3,7 +3,6 @@
 import http.server
 import io
 import json
-import pathlib
 import re
 import threading
 import time
@@ -12,11 +11,11 @@ import numpy as np
 import processes
 import pytest
 from PIL import Image
+from processes import ROOT
 
 from ssagan_tf.errors import UserError
 from ssagan_tf.export import client
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 CAPTIONS = ["a red bird", "yellow wings", "a redd bird", "xyzzy"]
 SEEDS = [4, -1, 2**63 - 1, 0]
 ONE_PICTURE = b'{"outputs": {"png_bytes": [{"b64": ""}], "known_words": %s, "unknown_words": [1]}}'

@@ -9,10 +9,10 @@ import numpy as np
 import processes
 import pytest
 from PIL import Image
+from processes import ROOT
 
 from ssagan_tf.export import client
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 CALLERS = 200
 SECONDS = 60.0
 MOST_GROWTH = 300 * 2**20  # bytes; 200 threads and what they hold

@@ -3,7 +3,6 @@
 import base64
 import http.client
 import json
-import pathlib
 import re
 import signal
 import socket
@@ -15,11 +14,10 @@ import time
 import numpy as np
 import processes
 import pytest
+from processes import ROOT
 
 from ssagan_tf.export.rest import arrays_of
 from ssagan_tf.export.server import ServedModel
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def ask(server, path, body=None, method=None, headers=None):

@@ -11,12 +11,12 @@ import numpy as np
 import processes
 import pytest
 from PIL import Image
+from processes import ROOT
 
 from ssagan_tf import sampling
 from ssagan_tf.core.files import BUNDLED_MODEL
 from ssagan_tf.training.run import load_model
 
-ROOT = pathlib.Path(__file__).parents[2]
 CAPTION = "a bird with a red crown and a yellow belly"
 # Folder of a checkout -> where its files are in an installed package, and of which kinds they are.
 SHIPPED = {

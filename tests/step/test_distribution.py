@@ -9,12 +9,13 @@ import sys
 import numpy as np
 import processes
 import pytest
+from processes import ROOT
 
 from ssagan_tf import UserError
 from ssagan_tf.step import replicas
 from ssagan_tf.training import checkpoint, devices
 
-TESTS = pathlib.Path(__file__).parent
+TESTS = ROOT / "tests"
 
 
 def test_helpers_do_nothing_on_one_device():

@@ -1,12 +1,11 @@
 """Adam against its formula as published, with epsilon after the bias correction."""
 
-import pathlib
-
 import keras
 import numpy as np
 import processes
 import pytest
 import tensorflow as tf
+from processes import ROOT
 
 from ssagan_tf.step.optimizers import Adam, adam, published_optimizers
 
@@ -73,5 +72,5 @@ def test_adam_is_restored_from_its_configuration():
 
 @pytest.mark.slow
 def test_adam_follows_its_formula_on_two_devices(tmp_path):
-    done = processes.python(pathlib.Path(__file__).parent / "two_devices_adam.py", cwd=tmp_path, check=True)
+    done = processes.python(ROOT / "tests" / "two_devices_adam.py", cwd=tmp_path, check=True)
     assert "EQUAL" in done.stdout

@@ -8,12 +8,12 @@ import time
 
 import processes
 import pytest
+from processes import ROOT
 from states import assert_same, state
 
 from ssagan_tf.training import checkpoint, train
 from ssagan_tf.training.run import Run
 
-ROOT = pathlib.Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "train.py"
 
 
