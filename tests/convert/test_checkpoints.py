@@ -3,15 +3,16 @@
 import json
 import pickle
 
+import in_process
 import numpy as np
-import processes
 import pytest
 import safetensors.numpy
 from PIL import Image
 from processes import ROOT
 
-from ssagan_tf import SSAGAN, convert
+from ssagan_tf import SSAGAN
 from ssagan_tf.convert import checkpoints
+from ssagan_tf.convert import networks as convert
 from ssagan_tf.damsm import load_damsm
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Discriminator, Generator, ImageEncoder, TextEncoder
@@ -163,15 +164,15 @@ def test_train_py_goes_on_with_converted_weights_and_what_it_learns_goes_back(ca
         state = convert.to_published_state(randomize(network))
         (tmp_path / f"{name}.safetensors").write_bytes(safetensors.numpy.save(state))
         flags.append(f"--{name}={name}.safetensors")
-    done = _run("convert_weights", *flags, "--out=model", "--dataset=folder", cwd=tmp_path)
+    done = in_process.run("convert_weights", *flags, "--out=model", "--dataset=folder", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     parameters = sum(int(np.prod(variable.shape)) for variable in networks["text_encoder"].variables)
     assert done.stdout.splitlines()[3].split() == ["text_encoder", "9", f"{parameters:,}", "0"]
     _write_pictures(tmp_path / "pictures", "word1 word2")
     flags = ["--dataset=folder", "--data_dir=pictures", "--out=model", "--resume", "--steps=2"]
-    done = _run("train", *flags, cwd=tmp_path)
+    done = in_process.run("train", *flags, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    done = _run(
+    done = in_process.run(
         "convert_weights", "--to_published", "--model=model", "--out=back", "--format=safetensors", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
@@ -237,11 +238,6 @@ def test_a_generator_without_what_tells_its_sizes_is_refused(files, captions, tm
 # === The script ===
 
 
-def _run(script, *arguments, cwd):
-    script = ROOT / "scripts" / f"{script}.py"
-    return processes.python(script, *arguments, cwd=cwd)
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -257,7 +253,7 @@ def _run(script, *arguments, cwd):
     ],
 )
 def test_wrong_flags_are_status_2(arguments, words, tmp_path):
-    done = _run("convert_weights", *arguments, "--out=out", cwd=tmp_path)
+    done = in_process.run("convert_weights", *arguments, "--out=out", cwd=tmp_path)
     assert done.returncode == 2
     assert words in done.stderr and "Traceback" not in done.stderr
 
@@ -266,7 +262,7 @@ def test_wrong_flags_are_status_2(arguments, words, tmp_path):
 def test_the_script_refuses_code_in_one_line_and_writes_nothing(name, files, tmp_path):
     _captions_pickle(tmp_path / "captions.pickle", 60)
     flags = [f"--generator={_FIXTURES}/{name}.pth", f"--text_encoder={files['text_encoder']}"]
-    done = _run("convert_weights", *flags, "--captions_pickle=captions.pickle", "--out=model", cwd=tmp_path)
+    done = in_process.run("convert_weights", *flags, "--captions_pickle=captions.pickle", "--out=model", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("error: A checkpoint may hold") and done.stderr.count("\n") == 1
     assert {path.name for path in tmp_path.iterdir()} == {"captions.pickle"}

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from processes import ROOT
 
-from ssagan_tf import convert
+from ssagan_tf.convert import networks as convert
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import CompactImageEncoder, Discriminator, Generator, ImageEncoder, TextEncoder
 

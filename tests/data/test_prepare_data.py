@@ -2,15 +2,14 @@
 
 import functools
 
-import processes
+import in_process
 import pytest
 from small_data import write_cub, write_folder
 
 
 @pytest.fixture
 def run(tmp_path):
-    script = processes.ROOT / "scripts" / "prepare_data.py"
-    return functools.partial(processes.python, "-W", "error", script, cwd=tmp_path)
+    return functools.partial(in_process.run, "prepare_data", cwd=tmp_path)
 
 
 def test_prepares_and_checks(run, tmp_path):

@@ -3,6 +3,7 @@
 import collections
 import json
 
+import in_process
 import keras
 import numpy as np
 import processes
@@ -157,7 +158,7 @@ def test_each_optimisation_and_all_of_them_are_measured_against_ours():
     ],
 )
 def test_flags_that_would_be_passed_over_are_refused(flags, told):
-    done = processes.python(ROOT / "scripts" / "benchmark.py", *flags)
+    done = in_process.run("benchmark", *flags)
     assert done.returncode == 2 and done.stderr.startswith("error: ") and told in done.stderr
 
 

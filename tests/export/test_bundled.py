@@ -4,6 +4,7 @@ import io
 import re
 import threading
 
+import in_process
 import numpy as np
 import processes
 import pytest
@@ -64,7 +65,7 @@ def test_a_server_draws_what_keras_draws(drawn):
 
 def test_scripts_draw_with_it_unless_told_otherwise(tmp_path):
     flags = [f"--caption={CAPTION}", "--count=1"]
-    done = processes.python(SCRIPTS / "sample.py", *flags, "--out=sheet.png", cwd=tmp_path, check=True)
+    done = in_process.run("sample", *flags, "--out=sheet.png", cwd=tmp_path)
     assert done.stdout == "Wrote sheet.png\n"
     processes.python(SCRIPTS / "sample_tflite.py", *flags, "--out=device.png", cwd=tmp_path, check=True)
     sheets = [np.asarray(Image.open(tmp_path / name).convert("RGB"), int) for name in ("sheet.png", "device.png")]
@@ -72,7 +73,7 @@ def test_scripts_draw_with_it_unless_told_otherwise(tmp_path):
 
 
 def test_its_masks_are_inspected_unless_told_otherwise(tmp_path):
-    done = processes.python(SCRIPTS / "inspect_masks.py", f"--caption={CAPTION}", cwd=tmp_path, check=True)
+    done = in_process.run("inspect_masks", f"--caption={CAPTION}", cwd=tmp_path)
     assert done.stdout.startswith("Wrote masks.png")
 
 

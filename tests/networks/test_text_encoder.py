@@ -1,6 +1,5 @@
 """The text encoder against an LSTM written word by word: padding never matters."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -112,23 +111,6 @@ def test_the_two_biases_have_the_same_gradient(randomize):
         loss = tf.reduce_sum(encoder(IDS)[1])
     one, other = tape.gradient(loss, [cell.bias.value, cell.recurrent_bias.value])
     np.testing.assert_array_equal(one, other)
-
-
-def test_an_encoder_comes_back_from_a_file(tmp_path, randomize):
-    encoder = randomize(TextEncoder(**TINY, name="reader"))
-    encoder.save(tmp_path / "encoder.keras")
-    again = keras.saving.load_model(tmp_path / "encoder.keras", safe_mode=True)
-    assert again.get_config() == encoder.get_config()
-    for one, other in zip(encoder(IDS), again(IDS), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-@pytest.mark.parametrize("policy, tolerance", [("float64", 1e-5), ("mixed_float16", 0.01), ("mixed_bfloat16", 0.05)])
-def test_policies_agree(policy, tolerance, randomize):
-    encoder, other = randomize(TextEncoder(**TINY)), TextEncoder(**TINY, dtype=policy)
-    other.set_weights(encoder.get_weights())
-    for one, two in zip(encoder(IDS), other(IDS), strict=True):
-        np.testing.assert_allclose(tf.cast(two, tf.float32), one, atol=tolerance)
 
 
 def test_a_sentence_of_two_unequal_halves_is_refused():

@@ -13,7 +13,8 @@ import numpy as np
 import reference
 import tensorflow as tf
 
-from ssagan_tf import SSAGAN, convert, losses
+from ssagan_tf import SSAGAN, losses
+from ssagan_tf.convert import networks as convert
 from ssagan_tf.networks import Discriminator, Generator, ImageEncoder, TextEncoder
 from ssagan_tf.step.optimizers import adam
 
