@@ -7,12 +7,13 @@ import pytest
 import safetensors.numpy
 import tensorflow as tf
 from PIL import Image
+from states import assert_same, state
 
 from ssagan_tf import SSAGAN, UserError, Vocabulary
 from ssagan_tf.config import PRESETS, ModelConfig, preset
 from ssagan_tf.networks import Discriminator, Generator
 from ssagan_tf.networks.primitives import upsample_nearest
-from ssagan_tf.training import checkpoint, train
+from ssagan_tf.training import train
 from ssagan_tf.training.fine_tuning import carry_over, fine_tuned
 from ssagan_tf.training.run import Run, load_model
 
@@ -156,28 +157,38 @@ def cats(tmp_path_factory):
     return folder
 
 
-def test_a_training_goes_on_from_another_and_has_its_own_break(tiny, cats, tmp_path, caplog):
-    first = Run(tmp_path / "first")
-    train.train(first, tiny.override(steps=2))
-    start = str(first.folder)
-    flags = {"initial_model": start, "steps": 4, "batch_size": 2, "data_dir": str(cats), "checkpoint_every": 2}
+@pytest.fixture(scope="module")
+def tuned(straight, cats):
+    """Settings that go on from a run with other pictures, and the run's folder."""
+    start = str(straight[1].folder)
+    flags = {"initial_model": start, "steps": 3, "batch_size": 2, "data_dir": str(cats), "checkpoint_every": 2}
     config = fine_tuned(preset("small", "folder"), "small", flags)
-    config = config.override(ema_pictures=8, sample_every=100, frozen_blocks=1)
-    whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
+    return config.override(ema_pictures=8, sample_every=100, frozen_blocks=1), start
+
+
+def test_a_training_goes_on_from_another(tuned, tmp_path, caplog):
+    config, start = tuned
+    run = Run(tmp_path / "run")
     with caplog.at_level("INFO", logger="absl"):
-        train.train(whole, config)
+        train.train(run, config)
     assert "Carried over: generator" in caplog.text and "2 are new (a, cat)" in caplog.text
-    train.train(broken, config.override(steps=3))
-    train.train(broken, config)
-    states = [checkpoint.newest(run.checkpoints).state for run in (whole, broken)]
-    for name, value in states[0].items():
-        np.testing.assert_array_equal(value, states[1][name], err_msg=name)
-    began = safetensors.numpy.load_file(whole.checkpoints / "step-00000000" / "state.safetensors")
+    began = safetensors.numpy.load_file(run.checkpoints / "step-00000000" / "state.safetensors")
     trained = load_model(start)
     np.testing.assert_array_equal(began["generator/to_rgb/kernel"], trained.generator.to_rgb.kernel)
     np.testing.assert_array_equal(began["average/to_rgb/kernel"], trained.generator.to_rgb.kernel)
-    moved = {name for name, value in began.items() if (value != states[0][name]).any()}
+    ended = state(run)
+    moved = {name for name, value in began.items() if (value != ended[name]).any()}
     assert not {name for name in moved if name.startswith(("discriminator/from_rgb", "discriminator/block_0"))}
     assert "discriminator/joint/kernel" in moved and "generator/to_rgb/kernel" in moved
-    assert "cat" in whole.vocabulary() and "noise" in whole.vocabulary()
-    assert load_model(whole.folder).generate("a cat of noise").shape == (1, 8, 8, 3)
+    assert "cat" in run.vocabulary() and "noise" in run.vocabulary()
+    assert load_model(run.folder).generate("a cat of noise").shape == (1, 8, 8, 3)
+
+
+@pytest.mark.slow
+def test_it_goes_on_the_same_after_a_break_of_its_own(tuned, tmp_path):
+    config, _ = tuned
+    whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
+    train.train(whole, config)
+    train.train(broken, config.override(steps=2))
+    train.train(broken, config)
+    assert_same(state(broken), state(whole))
