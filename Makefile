@@ -21,7 +21,7 @@ demo: $(INSTALLED)  ## a page to play with, on this machine
 	$(BIN)/python scripts/demo.py
 
 test: $(INSTALLED)  ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow and not browser"
+	$(BIN)/python -m pytest -m "not slow and not browser" --numprocesses=2 --dist=loadfile
 
 test-slow: $(INSTALLED)  ## the tests that take minutes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[runtimes]'
@@ -41,7 +41,7 @@ $(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
 $(BIN)/uv venv --quiet --allow-existing --python $(2) $(1)
 $(BIN)/uv pip install --quiet --python $(1) --resolution $(3) --upgrade --editable '.[dev]'
 $(BIN)/uv pip list --python $(1) | grep -E '^(keras|numpy|pillow|tensorflow) '
-$(1)/bin/python -m pytest -m "not slow and not browser"
+$(1)/bin/python -m pytest -m "not slow and not browser" --numprocesses=2 --dist=loadfile
 endef
 
 test-legacy: $(INSTALLED) $(LEGACY)/installed  ## an export in TensorFlow 2.15 beside TensorFlow Addons

@@ -1,6 +1,7 @@
 """What many tests share: weights that are not at their start, and the smallest model there is."""
 
 import contextlib
+import os
 import pathlib
 import signal
 
@@ -8,6 +9,9 @@ import numpy as np
 import processes
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Several processes share the processors: TensorFlow, imported after this, keeps to one each.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # In the background of a shell, whose children would inherit it; tests interrupt themselves and their children.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -7,8 +7,8 @@ import in_process
 import numpy as np
 import pytest
 import safetensors.numpy
-from PIL import Image
 from processes import ROOT
+from small_data import write_folder
 
 from ssagan_tf import SSAGAN
 from ssagan_tf.convert import checkpoints
@@ -143,14 +143,6 @@ def test_the_image_encoder_comes_along_for_training(files, captions, image_encod
     assert model.image_encoder.count_padding
 
 
-def _write_pictures(folder, caption):
-    folder.mkdir()
-    for number in range(4):
-        pixels = np.random.default_rng(number).integers(0, 256, (24, 24, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number}.png")
-        (folder / f"{number}.txt").write_text(caption)
-
-
 @pytest.mark.slow
 def test_train_py_goes_on_with_converted_weights_and_what_it_learns_goes_back(captions, randomize, tmp_path):
     """Whole: published checkpoints, a model folder, two steps of train.py on a bird data set, checkpoints again."""
@@ -168,7 +160,7 @@ def test_train_py_goes_on_with_converted_weights_and_what_it_learns_goes_back(ca
     assert (done.returncode, done.stderr) == (0, "")
     parameters = sum(int(np.prod(variable.shape)) for variable in networks["text_encoder"].variables)
     assert done.stdout.splitlines()[3].split() == ["text_encoder", "9", f"{parameters:,}", "0"]
-    _write_pictures(tmp_path / "pictures", "word1 word2")
+    write_folder(tmp_path / "pictures", 4, (24, 24), lambda _: ["word1 word2"])
     flags = ["--dataset=folder", "--data_dir=pictures", "--out=model", "--resume", "--steps=2"]
     done = in_process.run("train", *flags, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -1,10 +1,9 @@
-import json
 import pickle
 import shutil
 
 import pytest
 from PIL import Image
-from small_data import write_cub, write_folder, write_picture
+from small_data import write_cub, write_folder, write_picture, write_rows
 
 from ssagan_tf.data import open_source
 from ssagan_tf.data.check import check_prepared, check_source
@@ -39,7 +38,7 @@ def test_words_are_counted(tmp_path):
         {"file_name": "0.png", "captions": ["red red blue", " ".join(["red"] * 19)]},
         {"file_name": "1.png", "captions": ["Red", "green, blue"]},
     ]
-    (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    write_rows(tmp_path, rows)
     source = open_source("folder", str(tmp_path), 16)
     in_train = source.examples("train")[0].key
     report = examined("folder", tmp_path)
@@ -153,8 +152,7 @@ def test_advice_is_told_with_its_repair_and_is_no_problem(tmp_path):
         picture.resize((70, 70)).save(tmp_path / "again.png")
     write_picture(tmp_path / "tiny.png", 20, (9, 9))
     names = [*(f"{number}.png" for number in range(12)), "again.png", "tiny.png"]
-    rows = [{"file_name": name, "text": f"word{index}"} for index, name in enumerate(names)]
-    (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_rows(tmp_path, [{"file_name": name, "text": f"word{index}"} for index, name in enumerate(names)])
     report = check_source(Folder(tmp_path))
     assert not report.problems
     found = "\n".join(report.advice)
@@ -170,8 +168,5 @@ def test_advice_is_told_with_its_repair_and_is_no_problem(tmp_path):
 
 def test_a_data_set_with_enough_of_all_gets_no_advice(tmp_path, monkeypatch):
     monkeypatch.setattr("ssagan_tf.data.check.FEW", 5)
-    for number in range(12):
-        write_picture(tmp_path / f"{number}.png", number, (60, 60))
-    rows = [{"file_name": f"{number}.png", "captions": ["a red bird", "a bird of red"]} for number in range(12)]
-    (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert check_source(Folder(tmp_path)).advice == []
+    folder = write_folder(tmp_path, 12, (60, 60), lambda _: ["a red bird", "a bird of red"])
+    assert check_source(Folder(folder)).advice == []

@@ -1,11 +1,10 @@
 """What a discriminator knows by heart: means of its logits, and what they say."""
 
-import json
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from small_data import write_folder
 
 from ssagan_tf import UserError
 from ssagan_tf.data.folder import Folder
@@ -30,12 +29,7 @@ def test_the_gap_is_told_as_a_share_of_what_is_between_seen_and_drawn(means, gap
 
 @pytest.fixture
 def folder(tmp_path):
-    random, rows = np.random.default_rng(0), []
-    for number in range(70):
-        Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).save(tmp_path / f"{number}.png")
-        rows.append({"file_name": f"{number}.png", "captions": ["a red bird", "yellow wings"]})
-    (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return Folder(tmp_path)
+    return Folder(write_folder(tmp_path, 70, (8, 8), lambda _: ["a red bird", "yellow wings"]))
 
 
 def test_means_are_those_of_the_discriminator_on_central_squares(tiny_model, randomize, folder):

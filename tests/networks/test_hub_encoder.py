@@ -8,7 +8,7 @@ import urllib.request
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from small_data import write_folder
 
 from ssagan_tf import SSAGAN, UserError, Vocabulary
 from ssagan_tf.config import ModelConfig, preset
@@ -123,12 +123,7 @@ def test_a_configuration_names_it(saved_model):
 @pytest.fixture(scope="module")
 def trained(saved_model, tmp_path_factory):
     """The run folder of a training on ten pictures, joint, with a short pretraining."""
-    folder = tmp_path_factory.mktemp("training")
-    random, rows = np.random.default_rng(1), []
-    for number in range(10):
-        Image.fromarray(random.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / f"{number}.png")
-        rows.append({"file_name": f"{number}.png", "text": f"a bird called {number}"})
-    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    folder = write_folder(tmp_path_factory.mktemp("bird"), 10, (16, 16), lambda number: [f"a bird called {number}"])
     config = preset("small", "folder").override(
         data_dir=str(folder),
         image_size=8,

@@ -26,8 +26,8 @@ def network(request):
     return request.param
 
 
-def build(name, **options):
-    kind, arguments, _ = NETWORKS[name]
+def build(network, **options):
+    kind, arguments, _ = NETWORKS[network]
     return kind(*arguments, **options)
 
 

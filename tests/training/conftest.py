@@ -1,12 +1,10 @@
 """A run that takes seconds: twelve pictures of noise, the smallest networks."""
 
 import dataclasses
-import json
 import shutil
 
-import numpy as np
 import pytest
-from PIL import Image
+from small_data import write_folder
 
 from ssagan_tf.config import Config
 from ssagan_tf.training import train
@@ -17,12 +15,7 @@ from ssagan_tf.training.run import Run
 def pictures(tmp_path_factory):
     """A folder of one's own pictures, raw."""
     folder = tmp_path_factory.mktemp("pictures")
-    random, rows = np.random.default_rng(0), []
-    for number in range(12):
-        Image.fromarray(random.integers(0, 256, (12, 14, 3), np.uint8)).save(folder / f"{number}.png")
-        rows.append({"file_name": f"{number}.png", "captions": [f"picture {number}", "noise of many dots"]})
-    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return folder
+    return write_folder(folder, 12, (14, 12), lambda number: [f"picture {number}", "noise of many dots"])
 
 
 @pytest.fixture(scope="session")

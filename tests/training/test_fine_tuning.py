@@ -1,12 +1,10 @@
 """Going on from a trained model: what is carried over, larger pictures, new words, frozen layers, and the whole way."""
 
-import json
-
 import numpy as np
 import pytest
 import safetensors.numpy
 import tensorflow as tf
-from PIL import Image
+from small_data import write_folder
 from states import assert_same, state
 
 from ssagan_tf import SSAGAN, UserError, Vocabulary
@@ -148,13 +146,7 @@ def test_what_would_be_another_model_is_refused(flags, problem):
 
 @pytest.fixture(scope="module")
 def cats(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cats")
-    random, rows = np.random.default_rng(1), []
-    for number in range(10):
-        Image.fromarray(random.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / f"{number}.png")
-        rows.append({"file_name": f"{number}.png", "text": f"picture of a cat {number}"})
-    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return folder
+    return write_folder(tmp_path_factory.mktemp("cats"), 10, (16, 16), lambda number: [f"picture of a cat {number}"])
 
 
 @pytest.fixture(scope="module")

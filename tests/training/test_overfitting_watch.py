@@ -3,10 +3,9 @@
 import json
 import types
 
-import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from small_data import write_folder
 
 from ssagan_tf import SSAGAN, Vocabulary
 from ssagan_tf.config import preset
@@ -20,13 +19,8 @@ KNOWN, NOT, FLAT = Memory(2.0, -0.9, -1.0), Memory(2.0, 1.5, -1.0), Memory(0.1, 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("many")
-    random, rows = np.random.default_rng(0), []
-    for number in range(60):
-        Image.fromarray(random.integers(0, 256, (9, 9, 3), np.uint8)).save(folder / f"{number}.png")
-        rows.append({"file_name": f"{number}.png", "captions": [f"bird {number} view {view}" for view in range(2)]})
-    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return Folder(folder)
+    captions = lambda number: [f"bird {number} view {view}" for view in range(2)]  # noqa: E731
+    return Folder(write_folder(tmp_path_factory.mktemp("many"), 60, (9, 9), captions))
 
 
 @pytest.fixture(scope="module")

@@ -36,9 +36,19 @@ def write_cub(root: pathlib.Path, classes=(1, 2, 3), each: int = 3, lists: bool 
     return keys
 
 
-def write_folder(root: pathlib.Path, count: int = 12, **fields) -> None:
-    """A folder of pictures with metadata.jsonl."""
+def write_folder(root: pathlib.Path, count: int = 12, size=(40, 30), captions=None, **fields) -> pathlib.Path:
+    """A folder of pictures with metadata.jsonl.
+
+    Args:
+        captions: those of a picture, by its number.
+    """
+    captions = captions or (lambda number: [f"picture {number}", "noise of dots"])
     for number in range(count):
-        write_picture(root / f"{number}.png", number)
-    rows = ({"file_name": f"{n}.png", "captions": [f"picture {n}", "noise of dots"]} | fields for n in range(count))
+        write_picture(root / f"{number}.png", number, size)
+    write_rows(root, [{"file_name": f"{n}.png", "captions": captions(n)} | fields for n in range(count)])
+    return root
+
+
+def write_rows(root: pathlib.Path, rows: list[dict]) -> None:
+    """The metadata.jsonl of a folder of pictures."""
     (root / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
