@@ -3,7 +3,6 @@ import os
 import pathlib
 import signal
 import socket
-import subprocess
 import sys
 
 import processes
@@ -23,14 +22,11 @@ with files.folder_locked(pathlib.Path(sys.argv[1])):
 
 def test_a_folder_is_one_processs_as_long_as_it_lives(tmp_path):
     folder = tmp_path / "run"
-    with subprocess.Popen([sys.executable, "-c", _HOLDER, folder], stdout=subprocess.PIPE, text=True) as holder:
-        try:
-            assert holder.stdout.readline() == "held\n"
-            told = f"Received: {folder}, in use by process {holder.pid} on {socket.gethostname()}. Wait"
-            with pytest.raises(UserError, match=told), files.folder_locked(folder):
-                pass
-        finally:
-            holder.kill()
+    with processes.started(sys.executable, "-c", _HOLDER, folder) as holder:
+        assert holder.stdout.readline() == "held\n"
+        told = f"Received: {folder}, in use by process {holder.pid} on {socket.gethostname()}. Wait"
+        with pytest.raises(UserError, match=told), files.folder_locked(folder):
+            pass
     assert (folder / files.LOCK).exists()  # what a killed process leaves does not matter
     with files.folder_locked(folder):
         assert f"process {os.getpid()} " in (folder / files.LOCK).read_text()

@@ -6,10 +6,10 @@ import pathlib
 import resource
 import shutil
 import struct
-import subprocess
 import sys
 import types
 
+import in_process
 import pytest
 import tensorflow as tf
 
@@ -109,8 +109,7 @@ def test_what_is_trusted_is_scanned_all_the_same(folder, program):
 def test_the_script_says_so_in_a_line(flags, folder, program):
     saved_model, written = program
     configure(folder, text_encoder=f"hub:{saved_model}")
-    command = [sys.executable, ROOT / "scripts" / "sample.py", f"--model={folder}", "--caption=a red bird", *flags]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=folder)
+    done = in_process.run("sample", f"--model={folder}", "--caption=a red bird", *flags, cwd=folder)
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and not done.stdout
     assert ("with WriteFile" if flags else "--trust") in done.stderr
     assert not written.exists() and not (folder / "sheet.png").exists()
