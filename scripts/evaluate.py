@@ -24,7 +24,8 @@ _OUT = cli.path_flag("out", None, "Folder of the report and the pictures; one fo
 _METRICS = flags.DEFINE_list(
     "metrics",
     ["fid", "kid"],
-    "What to score, with commas, of: fid, kid, is, precision_recall, r_precision, semantics, masks, clip. "
+    "What to score, with commas, of: fid, kid, is, precision_recall, memorization, r_precision, semantics, masks, "
+    "clip. "
     "[default: fid,kid]",
 )
 _DATASET = flags.DEFINE_enum("dataset", "synthbirds", DATASETS, "Data whose test split is the reference.")

@@ -26,6 +26,7 @@ from ssagan_tf.evaluation.extractors import Extractor, open_extractor
 from ssagan_tf.evaluation.feature_cache import Embedded, embedded
 from ssagan_tf.evaluation.intervals import normal_interval, share_interval
 from ssagan_tf.evaluation.masks.metric import masks
+from ssagan_tf.evaluation.memorization import memorization
 from ssagan_tf.evaluation.neighbors import NEAREST, neighborhoods
 from ssagan_tf.evaluation.protocols import Protocol
 from ssagan_tf.evaluation.reference import (
@@ -166,14 +167,15 @@ class Evaluation:
 
     @functools.cached_property
     def real_features(self) -> Embedded:
-        """Kept from one evaluation to the next. They are known by their records or, if there are none, their pixels."""
-        pictures = fingerprint(self.data, SPLIT, self.image_size)
-        key = {"dataset": self.data.name, "pictures": pictures, "size": self.image_size, "split": SPLIT}
-        real, resize = self._real_pictures(), self.protocol.resize
-        return embedded(cache_folder(), key, self.extractor, resize, real, len(self.real), "pictures")
+        return self.features_of_real(SPLIT)
 
-    def _real_pictures(self) -> Iterable[np.ndarray]:
-        return real_pictures(self.data, SPLIT, self.image_size)
+    def features_of_real(self, split: str) -> Embedded:
+        """Kept from one evaluation to the next. They are known by their records or, if there are none, their pixels."""
+        pictures = fingerprint(self.data, split, self.image_size)
+        key = {"dataset": self.data.name, "pictures": pictures, "size": self.image_size, "split": split}
+        real, count = real_pictures(self.data, split, self.image_size), len(described(self.data, split))
+        folder, resize = cache_folder(), self.protocol.resize
+        return embedded(folder, key, self.extractor, resize, real, count, "pictures")
 
     @staticmethod
     def _texts_sha256(captions: Iterable[Caption]) -> str:
@@ -300,6 +302,7 @@ METRICS: dict[str, Callable[[Evaluation], Scores]] = {
     "precision_recall": _precision_recall,
     "r_precision": _r_precision,
     "semantics": _semantics,
+    "memorization": memorization,
     "masks": masks,
     "clip": clip,
 }

@@ -13,11 +13,12 @@ from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation import report
 from ssagan_tf.evaluation.metrics import METRICS, Evaluation
 from ssagan_tf.evaluation.protocols import PROTOCOLS, protocol
+from ssagan_tf.evaluation.reference import real_pictures
 from ssagan_tf.evaluation.report import compare, evaluate, read_report, table
 from ssagan_tf.weights import tensor_files
 
 COUNT = 160  # more than there are features
-FEATURE_METRICS = ["fid", "kid", "is", "precision_recall", "semantics"]
+FEATURE_METRICS = ["fid", "kid", "is", "precision_recall", "memorization", "semantics"]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def model(tiny_model, randomize):
 
 @pytest.fixture(scope="module")
 def birds():
-    return SynthBirds(64, count={"test": COUNT})
+    return SynthBirds(64, count={"train": 50, "test": COUNT})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,7 +49,9 @@ def written(model, birds, tmp_path_factory):
 
 def test_a_report_has_every_score_with_all_that_it_depends_on(written):
     found, out = written
-    assert set(found["scores"]) == {"fid", "kid", "is", "precision", "recall", "density", "coverage", "semantics"}
+    neighbors = {"precision", "recall", "density", "coverage", "copies", "copy_ratio"}
+    assert set(found["scores"]) == {"fid", "kid", "is", "semantics"} | neighbors
+    assert (out / "nearest_training_pictures.png").is_file()
     for score in found["scores"].values():
         card = score["card"]
         assert {"dataset", "split", "count", "captions", "captions_per_picture", "seed", "truncation"} <= set(
@@ -82,7 +85,7 @@ def test_damaged_features_are_made_again(written, model, birds):
 
 def test_real_pictures_score_perfectly_and_an_untrained_model_does_not(written, model, birds, tmp_path):
     perfect = Evaluation(model, birds, protocol("synthbirds"), COUNT, tmp_path)
-    perfect.drawn = list(perfect._real_pictures())
+    perfect.drawn = list(real_pictures(birds, "test", 64))
     scores = {}
     for name in FEATURE_METRICS:
         scores |= METRICS[name](perfect)
