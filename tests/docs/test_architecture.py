@@ -35,3 +35,10 @@ def test_an_import_that_goes_back_would_be_found(tmp_path):
     assert architecture.imports(path, MODULES) == {"training.run", "damsm"}
     path.write_text("if typing.TYPE_CHECKING:\n    from ssagan_tf.training import run\n")
     assert architecture.imports(path, MODULES) == set()
+
+
+def test_what_the_page_says_is_somewhere_is_there():
+    table = PAGE.partition("## Where is it?")[2].partition("\n\nA new")[0]
+    places = re.findall(r"`([a-z_/]+(?:\.py|/))`", table)
+    assert len(places) >= 20
+    assert not [place for place in places if not any((top / place).exists() for top in (ROOT, ROOT / "ssagan_tf"))]
