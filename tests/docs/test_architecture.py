@@ -1,6 +1,7 @@
 """The order that docs/architecture.md states holds, and its picture is that of the imports as they are."""
 
 import importlib.util
+import re
 
 import pytest
 from processes import ROOT
