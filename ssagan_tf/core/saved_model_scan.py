@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import pathlib
 import re
+import typing
 from collections.abc import Iterable, Iterator
 
 from ssagan_tf.core import files
@@ -210,7 +211,7 @@ class _Scan:
         index = place - (arguments - len(bound))
         return index >= 0 and self.objects.nodes[bound[index]].HasField("asset")
 
-    def _callers(self, function: str) -> Iterator[tuple[str | None, object]]:
+    def _callers(self, function: str) -> Iterator[tuple[str | None, typing.Any]]:
         for where, nodes in [(None, self.main), *self.nodes.items()]:
             yield from ((where, node) for node in nodes.values() if function in self._called(node))
 

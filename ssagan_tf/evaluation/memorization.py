@@ -47,7 +47,8 @@ def _training_pictures(evaluation: Evaluation) -> Iterable[np.ndarray]:
 
 def _take(batches: Iterable[np.ndarray], indices: Sequence[int] | np.ndarray) -> list[np.ndarray]:
     """Pictures at these places of a stream of batches, in the order of `indices`."""
-    wanted, taken, start = set(map(int, indices)), {}, 0
+    taken: dict[int, np.ndarray] = {}
+    wanted, start = set(map(int, indices)), 0
     for batch in batches:
         taken |= {index: batch[index - start] for index in wanted if start <= index < start + len(batch)}
         start += len(batch)

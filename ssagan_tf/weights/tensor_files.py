@@ -100,7 +100,8 @@ def assign_state(named: Mapping[str, keras.Variable], state: Mapping[str, np.nda
     Raises:
         UserError: anything missing, unknown or of another shape; all differences in one message.
     """
-    check_shapes(*({name: tuple(value.shape) for name, value in each.items()} for each in (named, state)), origin)
+    wanted = {name: tuple(variable.shape) for name, variable in named.items()}
+    check_shapes(wanted, {name: value.shape for name, value in state.items()}, origin)
     for name, variable in named.items():
         variable.assign(state[name])
 
