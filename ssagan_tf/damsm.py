@@ -15,8 +15,11 @@ from ssagan_tf.config import Config, ModelConfig
 from ssagan_tf.core import files
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import CompactImageEncoder, ImageEncoder, SentenceEncoder, text_encoder_of
+from ssagan_tf.networks.primitives import stated
 from ssagan_tf.step import replicas
-from ssagan_tf.step.optimizers import Adam
+from ssagan_tf.step.batches import BatchForm
+from ssagan_tf.step.model import BatchModel
+from ssagan_tf.step.optimizers import Adam, chosen_optimizers
 from ssagan_tf.text.captions import lengths_of
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.weights import tensor_files
@@ -24,11 +27,12 @@ from ssagan_tf.weights.model_folder import CONFIG_FILE, VOCABULARY_FILE
 
 DAMSM_FILE = "damsm.safetensors"
 GAMMA1 = 4.0  # sharpness of the attention in pretraining, as published; 5 when a generator learns
+LOSSES = ("damsm_loss", "found")
 _TEXT_NORM = 0.25  # the text encoder's gradients are clipped to this norm, as published
 _BATCH = 50  # pictures or captions that are encoded at a time
 
 
-class DAMSM(keras.Model):
+class DAMSM(BatchModel):
     """Text and image encoder with the loss that brings a caption and its picture together.
 
     Args:
@@ -50,7 +54,7 @@ class DAMSM(keras.Model):
         word_group: int = 0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**stated({"autocast": False, **kwargs}))
         self.text_encoder = text_encoder
         self.image_encoder = image_encoder
         self.global_negatives = global_negatives
@@ -74,10 +78,20 @@ class DAMSM(keras.Model):
             raise UserError("DAMSM needs an image encoder. Received: image_encoder=None. Use 'compact' or 'inception'.")
         return cls(text_encoder, image_encoder, config.global_negatives, **kwargs)
 
+    @property
+    def batch_form(self) -> BatchForm:
+        size, reads_text = (
+            getattr(self.image_encoder, "image_size", None),
+            getattr(self.text_encoder, "reads_text", False),
+        )
+        return BatchForm(size, self.text_encoder.vocabulary_size, None, reads_text, _no_vocabulary)
+
     def compile(self, optimizer=None, **kwargs) -> None:
         """Default: the published Adam (2e-3, beta1 0.5); its published schedule is `training.pretraining.schedules`."""
-        super().compile(optimizer=optimizer or Adam(2e-3, beta_1=0.5, beta_2=0.999, epsilon=1e-8), **kwargs)
+        optimizer = optimizer or Adam(2e-3, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+        super().compile(optimizer=chosen_optimizers(optimizer=optimizer)[0], **kwargs)
         self.optimizer.build(self._variables())
+        self._average_losses(LOSSES, self.image_encoder.variable_dtype)
 
     def encoder_variables(self) -> dict[str, keras.Variable]:
         """The weights of both encoders, by name."""
@@ -99,28 +113,45 @@ class DAMSM(keras.Model):
     # === Training ===
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """One step on {"image", "caption", "class_id"}; see `SSAGAN.train_step`.
+        """One step on {"image", "caption" (ids), "class_id"}; see `SSAGAN.train_step`.
 
         Returns:
             "damsm_loss", and "found": the share of captions whose picture is the nearest of the batch.
+
+        Raises:
+            UserError: a batch of another form.
         """
-        lengths = lengths_of(batch["caption"])
-        class_ids = tf.convert_to_tensor(batch["class_id"])
+        batch = self.batch_form.completed(batch)
         with tf.GradientTape() as tape:
-            regions, code, *text = self(batch["image"], batch["caption"], training=True)
-            parts = [regions, code, lengths, class_ids, *(part for part in text if part is not None)]
-            if self.global_negatives:
-                parts = [replicas.gather(part) for part in parts]
-            regions, code, lengths, class_ids, *words, sentence = parts
-            pairs = regions, code, words[0] if words else None, sentence, lengths, class_ids
-            loss = losses.damsm_loss(*pairs, gamma1=GAMMA1, gamma3=self.gamma3, word_group=self.word_group)
-            share = loss / replicas.replicas()
+            share, found = self._losses(batch, training=True)
         variables = self._variables()
         gradients = tape.gradient(share, variables)
         text = len(self.text_encoder.trainable_variables)
         self.optimizer.apply([*_clipped(gradients[:text]), *gradients[text:]], variables)
-        logs = {"damsm_loss": share, "found": _found(code, sentence) / replicas.replicas()}
-        return {name: replicas.sum_over_replicas(value) for name, value in logs.items()}
+        return _told(share, found)
+
+    def test_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """What `train_step` tells, with both encoders in inference mode: the means of the evaluation so far."""
+        batch = self.batch_form.completed(batch)
+        count = tf.shape(batch["image"])[0] * replicas.replicas()
+        return self._mean_so_far(_told(*self._losses(batch, training=False)), count)
+
+    def predict_step(self, batch: dict[str, tf.Tensor]):
+        """{"image", "caption" (ids)} -> (regions, code, words, sentence), without words if there are none."""
+        batch = self.batch_form.completed(batch)
+        return tuple(part for part in self(batch["image"], batch["caption"], training=False) if part is not None)
+
+    def _losses(self, batch, training: bool):
+        """This replica's shares of the loss and of the share found."""
+        regions, code, *text = self(batch["image"], batch["caption"], training=training)
+        parts = [regions, code, lengths_of(batch["caption"]), batch["class_id"]]
+        parts += [part for part in text if part is not None]
+        if self.global_negatives:
+            parts = [replicas.gather(part) for part in parts]
+        regions, code, lengths, class_ids, *words, sentence = parts
+        pairs = regions, code, words[0] if words else None, sentence, lengths, class_ids
+        loss = losses.damsm_loss(*pairs, gamma1=GAMMA1, gamma3=self.gamma3, word_group=self.word_group)
+        return loss / replicas.replicas(), _found(code, sentence) / replicas.replicas()
 
     # === Use ===
 
@@ -150,6 +181,16 @@ class DAMSM(keras.Model):
             return [part for part in self.text_encoder(ids, training=False) if part is not None]
 
         return tf.function(encode, reduce_retracing=True)
+
+
+def _no_vocabulary(_):
+    raise UserError(
+        "DAMSM reads ids. Received: captions as text. Encode them: SSAGAN's caption_encoder(captions)[0] does."
+    )
+
+
+def _told(*values: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {name: replicas.sum_over_replicas(value) for name, value in zip(LOSSES, values, strict=True)}
 
 
 def _found(code: tf.Tensor, sentence: tf.Tensor) -> tf.Tensor:

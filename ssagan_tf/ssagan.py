@@ -19,14 +19,17 @@ from ssagan_tf.networks import (
 from ssagan_tf.networks.primitives import at_least_float32, register
 from ssagan_tf.step import replicas
 from ssagan_tf.step.augmentation import Augmentation
+from ssagan_tf.step.batches import BatchForm, warn_of_bright
 from ssagan_tf.step.finite import guarded
 from ssagan_tf.step.loss_scale import LossScale
-from ssagan_tf.step.optimizers import published_optimizers
+from ssagan_tf.step.model import BatchModel
+from ssagan_tf.step.optimizers import chosen_optimizers
 from ssagan_tf.text.captions import lengths_of
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.weights.model_folder import PresetModel
 
 DAMSM_WEIGHTS = {"frozen": 0.05, "damsm": 0.1, "end_to_end": 0.1}
+LOSSES = ("discriminator_loss", "gradient_penalty", "generator_loss", "damsm_fake", "damsm_real")
 _LOOKS = ("real", "drawn", "penalty", "by G")  # of a step at what D sees, each varied anew
 _OPTIONS = (
     "text_training",
@@ -44,7 +47,7 @@ _OPTIONS = (
 
 
 @register
-class SSAGAN(PresetModel):
+class SSAGAN(BatchModel, PresetModel):
     """Text to image with semantic-spatial aware GAN (Liao et al., CVPR 2022).
 
     Saved with `save_to_preset`, a folder, and read with `from_preset`; or as one `.keras` file with `save`.
@@ -201,20 +204,47 @@ class SSAGAN(PresetModel):
 
     # === Training ===
 
+    @property
+    def batch_form(self) -> BatchForm:
+        return BatchForm(
+            self.generator.image_size,
+            self.text_encoder.vocabulary_size,
+            self.generator.noise_dim,
+            self.reads_text,
+            self.to_ids,
+        )
+
     def compile(self, generator_optimizer=None, discriminator_optimizer=None, encoder_optimizer=None, **kwargs) -> None:
-        """Sets an optimizer for each part; those not given are the published Adams (`published_optimizers`)."""
+        """Sets an optimizer for each part.
+
+        Args:
+            generator_optimizer: an optimizer, its name or its configuration; default: the published Adam.
+            discriminator_optimizer: likewise.
+            encoder_optimizer: likewise.
+            kwargs: Keras's `run_eagerly`, `jit_compile`, `steps_per_execution`.
+
+        Raises:
+            UserError: no such optimizer, one for several parts, or a loss.
+        """
         discriminator = self.require_discriminator()
-        published = published_optimizers()
+        if kwargs.get("optimizer") is not None:
+            raise UserError(
+                f"Each part has an optimizer of its own. Received: optimizer={kwargs['optimizer']!r}. "
+                "Give generator_optimizer, discriminator_optimizer and encoder_optimizer."
+            )
+        generator_optimizer, self.discriminator_optimizer, self.encoder_optimizer = chosen_optimizers(
+            generator_optimizer=generator_optimizer,
+            discriminator_optimizer=discriminator_optimizer,
+            encoder_optimizer=encoder_optimizer,
+        )
         # The generator's is the model's `optimizer`, which Keras's own callbacks look at.
-        optimizer = generator_optimizer or published["generator_optimizer"]
-        super().compile(optimizer=optimizer, **{"auto_scale_loss": False, **kwargs})
-        self.discriminator_optimizer = discriminator_optimizer or published["discriminator_optimizer"]
-        self.encoder_optimizer = encoder_optimizer or published["encoder_optimizer"]
+        super().compile(**{**kwargs, "optimizer": generator_optimizer})
         # An optimizer knows only the variables that it was built for, and restores only if it was built.
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.discriminator_optimizer.build(discriminator.trainable_variables)
         self.encoder_optimizer.build(self._encoder_variables())
         self.loss_scale = LossScale() if self.generator.compute_dtype == "float16" else None
+        self._average_losses(LOSSES, self.generator.variable_dtype)
 
     def require_discriminator(self) -> Discriminator:
         """The discriminator. Raises UserError if there is none."""
@@ -225,6 +255,9 @@ class SSAGAN(PresetModel):
     @property
     def generator_optimizer(self) -> keras.optimizers.Optimizer:
         return self.optimizer
+
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
+        return [self.generator_optimizer, self.discriminator_optimizer, self.encoder_optimizer]
 
     def _encoder_variables(self) -> list[keras.Variable]:
         if self.text_training == "frozen":
@@ -240,18 +273,24 @@ class SSAGAN(PresetModel):
         learns from DAMSM right after the fake pictures are made, and all else uses the embeddings from before.
 
         Args:
-            batch: "image" (B, S, S, 3) in [-1, 1]; "caption" (B, T) ids; "class_id" (B,), used by DAMSM; optionally
-                "noise" (B, noise_dim), drawn otherwise. Published batches are sorted by falling caption length.
+            batch: "image" (B, S, S, 3) in [-1, 1]; "caption" (B, T) ids, or (B,) text; optionally "class_id" (B,), of
+                pictures that are no negatives of each other in DAMSM; optionally "noise" (B, noise_dim), drawn
+                otherwise. Published batches are sorted by falling caption length.
 
         Returns:
             "discriminator_loss", "gradient_penalty", "generator_loss" (without DAMSM), "damsm_fake" and "damsm_real"
             (each with its weight): scalars of this iteration, of the global batch. Where anything is not finite nothing
             is changed, and the losses tell (`guard.was_skipped`). With an augmentation also its "augment_chance" and
             "real_signs" after this iteration; in float16 "loss_scale", of the next iteration.
+
+        Raises:
+            UserError: a batch of another form.
         """
+        batch = self.batch_form.completed(batch)
+        if not self.jit_compile:
+            warn_of_bright(batch["image"], tf.equal(tf.convert_to_tensor(self.generator_optimizer.iterations), 0))
         image = tf.cast(batch["image"], self.generator.compute_dtype)
-        noise_batch = batch["noise"] if "noise" in batch else self._draw_noise(tf.shape(image)[0])
-        noise_batch = tf.cast(noise_batch, image.dtype)
+        noise_batch = self._noise(batch, self._seed_of_step())
         with tf.GradientTape() as text_tape:
             encoded = self.text_encoder(batch["caption"], training=self._quirky_encoders)
         # Words and sentence; of an encoder without word features the sentence alone.
@@ -276,7 +315,7 @@ class SSAGAN(PresetModel):
             fake_tape.watch(fake)
             logits = self.require_discriminator()(self._seen(fake, "by G"), fixed_sentence)
             generator_loss = losses.hinge_generator_loss(logits, self._global_batch(image))
-            damsm_fake = self._damsm(batch, fake, fixed, self.damsm_weight)
+            damsm_fake = self._damsm(batch, fake, fixed, self.damsm_weight, self._quirky_encoders)
             loss = self._scaled(generator_loss + damsm_fake)
         by_fake = fake_tape.gradient(loss, fake)
         variables = self.generator.trainable_variables
@@ -285,15 +324,41 @@ class SSAGAN(PresetModel):
         if self.text_training == "end_to_end":
             by_embeddings[-1] += self.end_to_end_weight * by_sentence
             self._text_encoder_step(text_tape, embeddings, by_embeddings, by_heads)
-        logs = {
-            "discriminator_loss": discriminator_loss,
-            "gradient_penalty": gradient_penalty,
-            "generator_loss": generator_loss,
-            "damsm_fake": damsm_fake,
-            "damsm_real": damsm_real,
-        }
-        logs = {name: replicas.sum_over_replicas(value) for name, value in logs.items()}
+        logs = _told(discriminator_loss, gradient_penalty, generator_loss, damsm_fake, damsm_real)
         return logs if self.augmentation is None else logs | self.augmentation.logs()
+
+    def test_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The losses of `train_step` with all networks in inference mode and no augmentation; nothing changes.
+
+        Args:
+            batch: as `train_step` has it; noise is drawn by the model's seed and the number of the batch.
+
+        Returns:
+            As `train_step`, the means of the evaluation so far. Raises as it.
+        """
+        batch = self.batch_form.completed(batch)
+        image = tf.cast(batch["image"], self.generator.compute_dtype)
+        embeddings = [part for part in self.text_encoder(batch["caption"], training=False) if part is not None]
+        sentence, count = embeddings[-1], self._global_batch(image)
+        done = 0 if self._evaluated is None else self._evaluated.of[LOSSES[0]].count
+        seed = tf.random.fold_in(tf.stack([tf.cast(self.seed, tf.int64), 0]), tf.cast(done, tf.int64))
+        fake = tf.cast(self.generator(self._noise(batch, seed), sentence, training=False)[0], image.dtype)
+        real, mismatched, drawn = self._judged(image, fake, sentence)
+        penalty = _zero(image)
+        if self.penalised:
+            judge = self.require_discriminator()
+            penalty = losses.matching_aware_gradient_penalty(judge, image, sentence, count)
+        damsm_real = _zero(image)
+        if self.text_training != "frozen":
+            damsm_real = self._damsm(batch, image, embeddings, 1.0, False)
+        logs = _told(
+            losses.hinge_discriminator_loss(real, mismatched[0] if mismatched else None, drawn, count),
+            penalty,
+            losses.hinge_generator_loss(drawn, count),
+            self._damsm(batch, fake, embeddings, self.damsm_weight, False),
+            damsm_real,
+        )
+        return self._mean_so_far(logs, count)
 
     def _discriminator_steps(self, image, fake, sentence):
         """D's updates -> hinge loss, gradient penalty. Two as published, the penalty that of the D that the hinge loss
@@ -312,7 +377,7 @@ class SSAGAN(PresetModel):
                 drawn = discriminator.features(self._seen(fake, "drawn"))
                 *mismatched, drawn = self._logits([*self._mismatched(features, sentence), (drawn, sentence)])
             else:
-                real, mismatched, drawn = self._judged(image, fake, sentence)
+                real, mismatched, drawn = self._judged(self._seen(image, "real"), self._seen(fake, "drawn"), sentence)
             hinge = losses.hinge_discriminator_loss(real, mismatched[0] if mismatched else None, drawn, count)
             loss = self._scaled(hinge + penalty)
         if self.augmentation is not None:
@@ -333,8 +398,7 @@ class SSAGAN(PresetModel):
     def _judged(self, image, fake, sentence):
         """D's logits of real, mismatched (a list of one or none) and generated pairs."""
         # Twice as many pictures in one pass: convolutions of small features are the faster for it.
-        both = tf.concat([self._seen(image, "real"), self._seen(fake, "drawn")], 0)
-        features, drawn = tf.split(self.require_discriminator().features(both), 2)
+        features, drawn = tf.split(self.require_discriminator().features(tf.concat([image, fake], 0)), 2)
         pairs = [(features, sentence), *self._mismatched(features, sentence), (drawn, sentence)]
         real, *mismatched, drawn = self._logits(pairs)
         return real, mismatched, drawn
@@ -367,11 +431,11 @@ class SSAGAN(PresetModel):
     def _unscaled(self, gradients):
         return gradients if self.loss_scale is None else self.loss_scale.unscaled(gradients)
 
-    def _damsm(self, batch, image, embeddings, weight):
+    def _damsm(self, batch, image, embeddings, weight, training):
         """This replica's share of the weighted DAMSM loss; 0 without an image encoder."""
         if self.image_encoder is None:
             return _zero(image)
-        regions, code = self.image_encoder(image, training=self._quirky_encoders)
+        regions, code = self.image_encoder(image, training=training)
         lengths = lengths_of(batch["caption"])
         parts = [regions, code, *embeddings, lengths, tf.convert_to_tensor(batch["class_id"])]
         # Of the global batch each replica computes the loss of all, so each gives its share of it.
@@ -387,7 +451,7 @@ class SSAGAN(PresetModel):
             return _zero(image), [tf.zeros_like(part) for part in embeddings], []
         with tf.GradientTape() as tape:
             tape.watch(embeddings)
-            loss = self._damsm(batch, image, embeddings, 1.0)
+            loss = self._damsm(batch, image, embeddings, 1.0, self._quirky_encoders)
             scaled = self._scaled(loss)
         return loss, *tape.gradient(scaled, (embeddings, self.image_encoder.trainable_variables))
 
@@ -401,10 +465,14 @@ class SSAGAN(PresetModel):
     def _quirky_encoders(self) -> bool:
         return self.published and self.text_training != "frozen"
 
-    def _draw_noise(self, batch_size: tf.Tensor) -> tf.Tensor:
-        """(B, noise_dim) of this replica, from seed and step alone: nothing to save, the same on any number of them."""
-        shape = [batch_size * replicas.replicas(), self.generator.noise_dim]
-        return replicas.own_part(tf.random.stateless_normal(shape, self._seed_of_step()))
+    def _noise(self, batch, seed: tf.Tensor) -> tf.Tensor:
+        """(B, noise_dim) of this replica: the batch's, or by the seed alone: nothing to save, the same on any number of
+        replicas."""
+        if "noise" in batch:
+            return tf.cast(batch["noise"], self.generator.compute_dtype)
+        shape = [self._global_batch(batch["image"]), self.generator.noise_dim]
+        drawn = replicas.own_part(tf.random.stateless_normal(shape, seed))
+        return tf.cast(drawn, self.generator.compute_dtype)
 
     def _seed_of_step(self) -> tf.Tensor:
         return tf.stack([tf.cast(self.seed, tf.int64), tf.cast(self.generator_optimizer.iterations, tf.int64)])
@@ -418,6 +486,11 @@ class SSAGAN(PresetModel):
     @staticmethod
     def _global_batch(image: tf.Tensor) -> tf.Tensor:
         return tf.shape(image)[0] * replicas.replicas()
+
+
+def _told(*values: tf.Tensor) -> dict[str, tf.Tensor]:
+    """This replica's shares of the losses -> those of the global batch, by name."""
+    return {name: replicas.sum_over_replicas(value) for name, value in zip(LOSSES, values, strict=True)}
 
 
 def _zero(like):

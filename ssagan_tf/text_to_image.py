@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ from ssagan_tf import noise
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Generator, SentenceEncoder
 from ssagan_tf.networks.generator import FIRST_SIZE, overrides_at
+from ssagan_tf.networks.primitives import stated
 from ssagan_tf.on_device import OnDeviceError, caption_list, check_request
 from ssagan_tf.pictures import to_uint8
 from ssagan_tf.text.captions import CaptionEncoder, PlainCaptions, check_text, notes
@@ -41,7 +42,7 @@ class TextToImage(keras.Model):
         max_words: int = 18,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**stated({"autocast": False, **kwargs}))
         self.generator = generator
         self.text_encoder = text_encoder
         self.vocabulary = vocabulary
@@ -86,6 +87,50 @@ class TextToImage(keras.Model):
         """As `call`, with the masks: (image, masks), see `Generator`; drawn by another generator if one is given."""
         _, sentence = self.text_encoder(self.to_ids(captions), training=False)
         return (generator or self.generator)(noise, sentence, training=training)
+
+    def predict(self, x, batch_size: int | None = None, **kwargs) -> np.ndarray:
+        """As Keras's, and of a caption or a list of captions, too: see `predict_step`.
+
+        Raises:
+            UserError: as `generate`, of captions that are given as text.
+        """
+        captions = [x] if isinstance(x, str) else x
+        if isinstance(captions, list | tuple | np.ndarray) and len(captions) and isinstance(captions[0], str):
+            texts = [caption.encode(errors="replace") for caption in self._noted(list(captions))]
+            x = tf.data.Dataset.from_tensor_slices(texts).batch(batch_size or 32).map(self.to_ids)
+            batch_size = None
+        return super().predict(x, batch_size, **kwargs)
+
+    def predict_step(self, data) -> tf.Tensor:
+        """Pictures of a batch of captions, each with the noise of seed 0, as `generate` has it by default.
+
+        Args:
+            data: captions, (B,) strings or (B, T) ids; or a dictionary of "caption" and, optionally, "noise".
+
+        Returns:
+            (B, S, S, 3) in [-1, 1].
+        """
+        data = data[0] if isinstance(data, list | tuple) else data
+        if not isinstance(data, Mapping):
+            data = {"caption": data}
+        if "caption" not in data:
+            raise UserError(f'There are no captions. Received: {", ".join(map(repr, data))}. Give {{"caption": ...}}.')
+        captions = tf.convert_to_tensor(data["caption"])
+        drawn = data.get("noise")
+        if drawn is None:
+            drawn = tf.repeat(tf.constant(self.noise_of([0])), tf.shape(captions)[0], 0)
+        return self(captions, drawn, training=False)
+
+    def export(self, filepath, *args, **kwargs):
+        """Refuses: a model's captions, tokenizer and server files are more than what Keras exports.
+
+        Raises:
+            UserError: always; names what exports.
+        """
+        raise UserError(
+            f"Keras cannot export the tokenizer and the noise. Received: export({str(filepath)!r}). "
+            "Use ssagan_tf.export.export(model, folder, ['saved_model']), or scripts/export.py."
+        )
 
     def to_ids(self, captions: tf.Tensor) -> tf.Tensor:
         """What the text encoder reads: (B,) strings -> (B, T) ids, or the strings if it reads text; ids stay."""
@@ -171,14 +216,19 @@ class TextToImage(keras.Model):
         Raises:
             UserError: no vocabulary, no caption, or one without a known word.
         """
-        captions = _checked(caption_list, captions)
-        vocabulary = self.require_vocabulary()
-        for caption in captions:
-            for note in self._notes(caption, vocabulary):
-                logging.warning("%s", note)
+        captions = self._noted(captions)
         # Half of a surrogate pair has no UTF-8: it becomes a question mark, which is no word either.
         texts = [caption.encode(errors="replace") for caption in captions]
         return np.concatenate([self._encoder(tf.constant(part)).numpy() for part in _parts(texts)])
+
+    def _noted(self, captions: str | Sequence[str]) -> list[str]:
+        """Captions as a list; what is odd in one is logged. Raises as `encode`."""
+        texts: list[str] = _checked(caption_list, captions)
+        vocabulary = self.require_vocabulary()
+        for caption in texts:
+            for note in self._notes(caption, vocabulary):
+                logging.warning("%s", note)
+        return texts
 
     def _notes(self, caption, vocabulary):
         if not self.reads_text:

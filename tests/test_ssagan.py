@@ -321,6 +321,95 @@ def test_the_published_quirk_runs_the_encoders_in_training_mode(ready, published
     assert image_encoder.saw_training == [published] * 2
 
 
+# === Keras's other methods ===
+
+
+def test_an_evaluation_tells_the_losses_in_inference_mode_and_changes_nothing(ready):
+    model, data = ready(image_encoder=Colours()), batch()
+    words, sentence = model.text_encoder(data["caption"])
+    fake = model.generator(data["noise"], sentence, training=False)[0]
+    real, drawn = (model.discriminator(images, sentence) for images in (data["image"], fake))
+    wrong = model.discriminator(data["image"][:-1], sentence[1:])
+    encoded = {name: model.image_encoder(images) for name, images in (("real", data["image"]), ("fake", fake))}
+    of_text = (words, sentence, [4, 2, 1], data["class_id"])
+    expected = {
+        "discriminator_loss": hinge_discriminator_loss(real, wrong, drawn),
+        "gradient_penalty": matching_aware_gradient_penalty(model.discriminator, data["image"], sentence),
+        "generator_loss": -tf.reduce_mean(drawn),
+        "damsm_fake": 0.1 * damsm_loss(*encoded["fake"], *of_text),
+        "damsm_real": damsm_loss(*encoded["real"], *of_text),
+    }
+    before = [variable.numpy() for variable in model.variables]
+    found = model.test_on_batch(data, return_dict=True)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+    assert set(found) == NAMES
+    for one, variable in zip(before, model.variables, strict=True):
+        np.testing.assert_array_equal(one, variable.numpy(), err_msg=variable.path)
+
+
+def test_predictions_are_the_pictures_of_seed_0_for_each_caption(ready):
+    model = ready(max_words=4)
+    captions = ["a red bird", "yellow wings", "a bird"]
+    found = model.predict(captions, batch_size=2, verbose=0)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose((found + 1) * 127.5, model.generate(captions, seed=0), atol=1)
+    np.testing.assert_allclose(model.predict("a red bird", verbose=0), found[:1], atol=1e-6)
+    ids = model.to_ids(tf.constant(captions))
+    for data in (ids.numpy(), {"caption": ids.numpy()}, tf.data.Dataset.from_tensor_slices(captions).batch(3)):
+        np.testing.assert_allclose(model.predict(data, verbose=0), found, atol=1e-6)
+    given = np.ones((3, 5), "float32")
+    np.testing.assert_allclose(model.predict_step({"caption": ids, "noise": given}), model(ids, given), atol=1e-6)
+    for wrong, problem in ({"image": ids}, "no captions"), (["owl"], "no word that the model knows"):
+        with pytest.raises(UserError, match=problem):
+            model.predict(wrong, verbose=0)
+
+
+@pytest.mark.parametrize("given", ["sgd", {"class_name": "SGD", "config": {"learning_rate": 0.25}}])
+def test_optimizers_are_given_by_name_or_configuration(tiny_model, given):
+    model = tiny_model()
+    model.compile(given, "adam")
+    assert isinstance(model.generator_optimizer, keras.optimizers.SGD)
+    assert isinstance(model.discriminator_optimizer, keras.optimizers.Adam)
+
+
+def test_what_cannot_be_compiled_is_refused(tiny_model):
+    shared = keras.optimizers.SGD()
+    wrong = [
+        (["adaam"], {}, "No such optimizer. Received: generator_optimizer='adaam'"),
+        ([{"learning_rate": 1.0}], {}, "No such optimizer"),
+        ([shared, shared], {}, "cannot share an optimizer"),
+        ([], {"optimizer": "adam"}, "optimizer of its own. Received: optimizer='adam'. Give generator_optimizer"),
+        ([], {"loss": "mse"}, "own losses"),
+    ]
+    for arguments, options, problem in wrong:
+        with pytest.raises(UserError, match=problem):
+            tiny_model().compile(*arguments, **options)
+
+
+def test_keras_cannot_export_and_what_can_is_named(tiny_model, tmp_path):
+    with pytest.raises(UserError, match="scripts/export.py"):
+        tiny_model().export(tmp_path / "there")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_summary_has_the_shapes_of_what_the_networks_make(tiny_model):
+    for network in (tiny_model(16), tiny_model(16).generator, tiny_model(16).discriminator, tiny_model().text_encoder):
+        lines: list[str] = []
+        network.summary(print_fn=lines.append)
+        assert "?" not in "".join(lines)
+    tiny_model(16).summary(print_fn=lines.append)
+    assert "(None, 16, 16, 3)" in "".join(lines)
+
+
+def test_pictures_without_a_dark_pixel_are_warned_of_once(ready, capfd):
+    model = ready()
+    bright = batch() | {"image": abs(batch()["image"])}
+    for _ in range(2):
+        model.train_step(bright)
+    assert capfd.readouterr().err.count('no pixel of "image" is below 0') == 1
+
+
 # === model.fit ===
 
 

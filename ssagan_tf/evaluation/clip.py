@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.embeddings import codes
+from ssagan_tf.networks.primitives import keras_defaults
 
 if typing.TYPE_CHECKING:
     from ssagan_tf.evaluation.metrics import Evaluation, Scores
@@ -56,7 +57,8 @@ def open_clip(name: str | None = None) -> Clip:
             "Run pip install -e '.[clip]', or leave 'clip' out of --metrics."
         ) from error
     try:
-        return _clip(name, CLIPBackbone.from_preset(name), CLIPPreprocessor.from_preset(name))
+        with keras_defaults():
+            return _clip(name, CLIPBackbone.from_preset(name), CLIPPreprocessor.from_preset(name))
     except Exception as error:  # What a failed download or a damaged folder raises is no closed list.
         preset = CLIP_PRESET if pathlib.Path(name).exists() else name
         raise UserError(

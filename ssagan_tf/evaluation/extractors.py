@@ -15,6 +15,7 @@ import tensorflow as tf
 from ssagan_tf.core import files, third_party_models
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.resizing import FILTERS
+from ssagan_tf.networks.primitives import keras_defaults
 
 # The Inception of 2015-12-05, on which FID and the Inception Score were defined, as TF-GAN offers it.
 TFGAN_INCEPTION = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
@@ -124,7 +125,8 @@ def _inception_keras() -> Extractor:
     import keras
 
     try:
-        whole = keras.applications.InceptionV3(weights="imagenet", classifier_activation=None)
+        with keras_defaults():
+            whole = keras.applications.InceptionV3(weights="imagenet", classifier_activation=None)
     except Exception as error:  # Keras raises a bare Exception if a download fails.
         name = "inception_v3_weights_tf_dim_ordering_tf_kernels.h5"
         home = pathlib.Path(os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras")

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from ssagan_tf.networks.layers import BatchNorm
-from ssagan_tf.networks.primitives import at_least_float32, conv, dense, leaky_relu, register
+from ssagan_tf.networks.primitives import at_least_float32, conv, dense, leaky_relu, register, stated
 
 # Of each convolution: its filters in parts of `base_filters`, its size, its stride. Regions come from the last but one.
 _CONVS = ((1, 4, 2), (2, 4, 2), (2, 3, 1), (4, 4, 2), (4, 3, 1), (8, 4, 2))
@@ -27,7 +27,7 @@ class CompactImageEncoder(keras.Model):
     """
 
     def __init__(self, embedding_dim: int = 256, image_size: int = 64, base_filters: int = 16, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**stated(kwargs))
         policy = self.dtype_policy
 
         # === Layers ===
@@ -45,9 +45,9 @@ class CompactImageEncoder(keras.Model):
         self.embedding_dim = embedding_dim
         self.image_size = image_size
         self.base_filters = base_filters
-        self.build()
+        self.build((None, image_size, image_size, 3))
 
-    def build(self, *_):
+    def build(self, images_shape=None):
         filters = 3
         for layer, norm in zip(self.convs, self.norms, strict=True):
             layer.build((None, None, None, filters))
@@ -56,6 +56,10 @@ class CompactImageEncoder(keras.Model):
         self.to_regions.build((None, None, None, self.convs[-2].filters))
         self.to_code.build((None, self.cells * filters))
         self.built = True
+
+    def compute_output_shape(self, images_shape):
+        batch, side = images_shape[0], self.image_size // 8
+        return (batch, side, side, self.embedding_dim), (batch, self.embedding_dim)
 
     def call(self, images, training=False):
         x, seen = images, None

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ssagan_tf.networks.generator import added_blocks, check_size
 from ssagan_tf.networks.layers import DownBlock
-from ssagan_tf.networks.primitives import at_least_float32, conv, leaky_relu, register
+from ssagan_tf.networks.primitives import at_least_float32, conv, leaky_relu, register, stated
 
 _LAST_SIZE = 4  # height and width of the features
 
@@ -40,7 +40,7 @@ class Discriminator(keras.Model):
         grown_from: int | None = None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**stated(kwargs))
         count = check_size(image_size, base_filters) - 2
         added = added_blocks(image_size, grown_from)
         widths = [base_filters * min(16, 2 ** max(0, index + 1 - added)) for index in range(count)]
@@ -63,9 +63,9 @@ class Discriminator(keras.Model):
         self.image_size = image_size
         self.sentence_dim = sentence_dim
         self.grown_from = grown_from
-        self.build()
+        self.build((None, image_size, image_size, 3), (None, sentence_dim))
 
-    def build(self, *_):
+    def build(self, images_shape=None, sentence_shape=None):
         size = self.image_size
         self.from_rgb.build((None, size, size, 3))
         for block in self.blocks:
@@ -89,6 +89,9 @@ class Discriminator(keras.Model):
         sentence = tf.broadcast_to(sentence, [batch, _LAST_SIZE, _LAST_SIZE, self.sentence_dim])
         x = leaky_relu(self.joint(tf.concat([features, sentence], -1)))
         return at_least_float32(tf.reshape(self.out(x), [batch]))
+
+    def compute_output_shape(self, images_shape, sentence_shape=None):
+        return (images_shape[0],)
 
     def call(self, images, sentence):
         return self.logits(self.features(images), sentence)

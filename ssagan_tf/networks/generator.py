@@ -17,6 +17,7 @@ from ssagan_tf.networks.primitives import (
     dense,
     leaky_relu,
     register,
+    stated,
     upsample_bilinear,
     upsample_nearest,
 )
@@ -107,7 +108,7 @@ class Generator(keras.Model):
         grown_from: int | None = None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**stated(kwargs))
         blocks = check_size(image_size, base_filters) - 1
         started = blocks - added_blocks(image_size, grown_from)
         widths = [base_filters * min(8, 2 ** max(0, started - 1 - index)) for index in range(blocks)]
@@ -144,9 +145,9 @@ class Generator(keras.Model):
         self.mask_filters = mask_filters
         self.mask_blocks = mask_blocks
         self.grown_from = grown_from
-        self.build()
+        self.build((None, noise_dim), (None, sentence_dim))
 
-    def build(self, *_):
+    def build(self, noise_shape=None, sentence_shape=None):
         self.project.build((None, self.noise_dim))
         size = FIRST_SIZE
         if self.first_mask is not None:
@@ -158,6 +159,11 @@ class Generator(keras.Model):
         self.norm.build(out_shape)
         self.to_rgb.build(out_shape)
         self.built = True
+
+    def compute_output_shape(self, noise_shape, sentence_shape=None):
+        sizes = [FIRST_SIZE * 2**index for index in range(len(self.blocks))]
+        masks = tuple((noise_shape[0], size, size, 1) for size in sizes)
+        return (noise_shape[0], self.image_size, self.image_size, 3), masks
 
     def call(
         self,

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ssagan_tf.core import third_party_models
 from ssagan_tf.errors import UserError
-from ssagan_tf.networks.primitives import dense
+from ssagan_tf.networks.primitives import dense, stated
 
 PREFIX = "hub:"
 _FLAG = f"--text_encoder={PREFIX}FOLDER"
@@ -36,7 +36,7 @@ class HubEncoder(keras.Model):
     reads_text = True
 
     def __init__(self, handle: str, vocabulary_size: int, sentence_dim: int = 256, trained: bool = False, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**stated(kwargs))
         folder = _folder(handle)
         self.loaded = third_party_models.load(folder)
         self._function = third_party_models.function_of(self.loaded, folder)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks.layers import BatchNorm
-from ssagan_tf.networks.primitives import at_least_float32, interpolation, register
+from ssagan_tf.networks.primitives import at_least_float32, interpolation, keras_defaults, register, stated
 
 INCEPTION_SIZE = 299  # height and width of the pictures that Inception sees
 _HEAD_RANGE = 0.1
@@ -129,7 +129,7 @@ class ConvUnit(keras.layers.Layer):
     """
 
     def __init__(self, filters: int, size: int | tuple[int, int], strides: int = 1, padding: str = "same", **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**stated(kwargs))
         self.filters = filters
         self.size = size
         self.strides = strides
@@ -139,6 +139,7 @@ class ConvUnit(keras.layers.Layer):
             size,
             strides=strides,
             padding=padding,
+            data_format="channels_last",
             use_bias=False,
             # Keeps the size of the features through all of the network, so that even random weights are usable.
             kernel_initializer="he_normal",
@@ -189,7 +190,7 @@ class ImageEncoder(keras.Model):
     def __init__(
         self, embedding_dim: int = 256, weights: str | None = None, count_padding: bool | None = None, **kwargs
     ):
-        super().__init__(**kwargs)
+        super().__init__(**stated(kwargs))
         if weights not in (None, "imagenet"):
             raise UserError(f"No such image encoder weights. Received: {weights!r}. Use None or 'imagenet'.")
         inception = _keras_inception() if weights == "imagenet" else None
@@ -201,18 +202,24 @@ class ImageEncoder(keras.Model):
         }
         start = keras.initializers.RandomUniform(-_HEAD_RANGE, _HEAD_RANGE)
         self.region_head = keras.layers.Conv2D(
-            embedding_dim, 1, use_bias=False, kernel_initializer=start, name="region_head", dtype=policy
+            embedding_dim,
+            1,
+            data_format="channels_last",
+            use_bias=False,
+            kernel_initializer=start,
+            name="region_head",
+            dtype=policy,
         )
         self.code_head = keras.layers.Dense(embedding_dim, kernel_initializer=start, name="code_head", dtype=policy)
 
         # === Config ===
         self.embedding_dim = embedding_dim
         self.count_padding = inception is None if count_padding is None else count_padding
-        self.build()
+        self.build((None, INCEPTION_SIZE, INCEPTION_SIZE, 3))
         if inception is not None:
             self.copy_from_keras(inception)
 
-    def build(self, *_):
+    def build(self, images_shape=None):
         channels = self._build_branch([*_STEM], "", 3)
         for name, branches in _BLOCKS.items():
             channels = sum(self._build_branch(branch, f"{name}.", channels) for branch in branches)
@@ -222,6 +229,9 @@ class ImageEncoder(keras.Model):
         for unit in self.units.values():
             unit.trainable = False
         self.built = True
+
+    def compute_output_shape(self, images_shape):
+        return (images_shape[0], 17, 17, self.embedding_dim), (images_shape[0], self.embedding_dim)
 
     def _build_branch(self, stages, prefix: str, channels: int) -> int:
         """Builds a branch's units for that many channels -> channels of its result."""
@@ -322,7 +332,8 @@ def _numbered(model: keras.Model, kind: type) -> list[keras.layers.Layer]:
 
 def _keras_inception() -> keras.Model:
     try:
-        return keras.applications.InceptionV3(include_top=False, weights="imagenet")
+        with keras_defaults():
+            return keras.applications.InceptionV3(include_top=False, weights="imagenet")
     except Exception as error:  # Keras raises a bare Exception if a download fails.
         raise UserError(
             f"Keras could not get the ImageNet weights. Received: {error}. Connect to the internet once, or use a "

@@ -8,12 +8,16 @@ import numpy as np
 import tensorflow as tf
 
 from ssagan_tf.networks import winograd
-from ssagan_tf.networks.primitives import conv, dense, leaky_relu, register, upsample_nearest
+from ssagan_tf.networks.primitives import conv, dense, leaky_relu, register, stated, upsample_nearest
 
 
 def _sum_of_pixels(x: tf.Tensor) -> tf.Tensor:
     """(B, h, w, C) -> (C,), in two steps: float32 sums of a few hundred terms lose less than those of all at once."""
     return tf.reduce_sum(tf.reduce_sum(x, [0, 1]), 0)
+
+
+def _enlarged(shape, filters: int) -> tuple:
+    return shape[0], *(side and 2 * side for side in shape[1:-1]), filters
 
 
 @register
@@ -34,7 +38,7 @@ class BatchNorm(keras.layers.Layer):
     """
 
     def __init__(self, affine: bool = True, epsilon: float = 1e-5, momentum: float = 0.9, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**stated(kwargs))
         self.affine = affine
         self.epsilon = epsilon
         self.momentum = momentum
@@ -53,6 +57,9 @@ class BatchNorm(keras.layers.Layer):
         self.running_variance = self.add_weight(initializer="ones", name="running_variance", **running)
         counter = {"dtype": "int64", "trainable": False, "autocast": False, "aggregation": "only_first_replica"}
         self.batches = self.add_weight(shape=(), initializer="zeros", name="batches", **counter)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
 
     def call(self, x, training=False, copies=1):
         x, factor, offset = self.parts(x, training, copies)
@@ -124,7 +131,7 @@ class MaskPredictor(keras.layers.Layer):
     """
 
     def __init__(self, in_filters: int, filters: int = 100, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**stated(kwargs))
         self.in_filters = in_filters
         self.filters = filters
         self.hidden = conv(in_filters, filters, 3, name="hidden", dtype=self.dtype_policy)
@@ -136,6 +143,9 @@ class MaskPredictor(keras.layers.Layer):
         hidden_shape = (*input_shape[:-1], self.filters)
         self.norm.build(hidden_shape)
         self.out.build(hidden_shape)
+
+    def compute_output_shape(self, input_shape):
+        return *input_shape[:-1], 1
 
     def call(self, features, training=False):
         hidden, factor, offset = self.norm.parts(self.hidden(features), training=training)
@@ -168,7 +178,7 @@ class SSCBN(keras.layers.Layer):
     enlarged = staticmethod(upsample_nearest)  # which the benchmark replaces
 
     def __init__(self, filters: int, sentence_dim: int = 256, enlarge: bool = False, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**stated(kwargs))
         self.filters = filters
         self.sentence_dim = sentence_dim
         self.enlarge = enlarge
@@ -183,6 +193,9 @@ class SSCBN(keras.layers.Layer):
         self.norm.build(x_shape)
         for layer in (self.scale_hidden, self.scale_out, self.shift_hidden, self.shift_out):
             layer.build((None, self.sentence_dim))
+
+    def compute_output_shape(self, x_shape, sentence_shape=None, mask_shape=None):
+        return _enlarged(x_shape, self.filters) if self.enlarge else x_shape
 
     def call(self, x, sentence, mask, training=False):
         return self._modulated(*self._parts(x, sentence, mask, training))
@@ -257,7 +270,7 @@ class SSACNBlock(keras.layers.Layer):
         enlarge: bool = False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**stated(kwargs))
         self.in_filters = in_filters
         self.filters = filters
         self.sentence_dim = sentence_dim
@@ -286,6 +299,10 @@ class SSACNBlock(keras.layers.Layer):
         if self.mask is not None:
             self.mask.build(out_shape)
         self.gate = self.add_weight(shape=(), initializer="zeros", name="gate")
+
+    def compute_output_shape(self, x_shape, sentence_shape=None, mask_shape=None):
+        out = _enlarged(x_shape, self.filters) if self.enlarge else (*x_shape[:-1], self.filters)
+        return out if self.mask is None else (out, (*out[:-1], 1))
 
     def call(self, x, sentence, mask, training=False):
         kernel, bias = tf.convert_to_tensor(self.conv1.kernel), tf.convert_to_tensor(self.conv1.bias)
@@ -323,7 +340,7 @@ class DownBlock(keras.layers.Layer):
     """
 
     def __init__(self, in_filters: int, filters: int, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**stated(kwargs))
         self.in_filters = in_filters
         self.filters = filters
         policy = self.dtype_policy
@@ -338,6 +355,9 @@ class DownBlock(keras.layers.Layer):
         self.conv2.build((*input_shape[:-1], self.filters))
         self.shortcut.build(input_shape)
         self.gate = self.add_weight(shape=(), initializer="zeros", name="gate")
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0], input_shape[1] // 2, input_shape[2] // 2, self.filters
 
     def call(self, x):
         residual = leaky_relu(self.conv2(leaky_relu(self.conv1(x))))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -14,6 +16,30 @@ LEAK = 0.2
 def register(cls: type) -> type:
     """Registers a layer for saving under this package's name."""
     return keras.saving.register_keras_serializable(package="ssagan_tf")(cls)
+
+
+def stated(options: dict) -> dict:
+    """A layer's options with its dtype in them: float32 unless it is given, whatever Keras's settings are."""
+    return {**options, "dtype": options.get("dtype") or "float32"}
+
+
+@contextlib.contextmanager
+def keras_defaults() -> Iterator[None]:
+    """Keras as it is without settings, for what others build with it: float32, channels last."""
+    settings = keras.config
+    pairs = [
+        (settings.floatx, settings.set_floatx, "float32"),
+        (settings.image_data_format, settings.set_image_data_format, "channels_last"),
+        (settings.dtype_policy, settings.set_dtype_policy, "float32"),
+    ]
+    before = [(put, get()) for get, put, _ in pairs]
+    try:
+        for _, put, usual in pairs:
+            put(usual)
+        yield
+    finally:
+        for put, value in before:
+            put(value)
 
 
 def _uniform(fan_in: int) -> keras.initializers.Initializer:
@@ -32,6 +58,7 @@ def conv(
         size,
         strides=strides,
         padding=padding,
+        data_format="channels_last",
         use_bias=use_bias,
         kernel_initializer=start,
         bias_initializer=start,

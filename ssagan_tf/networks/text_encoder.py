@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.networks.primitives import register
+from ssagan_tf.networks.primitives import register, stated
 
 _EMBEDDING_RANGE = 0.1
 
@@ -25,7 +25,7 @@ class TwoBiasLSTMCell(keras.layers.Layer):
     """
 
     def __init__(self, units: int, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**stated(kwargs))
         self.units = units
         self.state_size = [units, units]
         self.output_size = units
@@ -106,7 +106,7 @@ class TextEncoder(keras.Model):
         embedding_dim: int = 300,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**stated(kwargs))
         if sentence_dim % 2:
             raise UserError(f"The sentence has two halves. Received: sentence_dim={sentence_dim}. Use an even number.")
         policy = self.dtype_policy
@@ -128,7 +128,7 @@ class TextEncoder(keras.Model):
         self.sentence_dim = sentence_dim
         self.dropout = dropout
         self.embedding_dim = embedding_dim
-        self.build()
+        self.build((None, None))
 
     def _direction(self, name: str, units: int, go_backwards: bool) -> keras.layers.RNN:
         return keras.layers.RNN(
@@ -141,11 +141,15 @@ class TextEncoder(keras.Model):
             dtype=self.dtype_policy,
         )
 
-    def build(self, *_):
+    def build(self, ids_shape=None):
         self.embedding.build((None, None))
+        self.drop.build((None, None, self.embedding_dim))
         self.forwards.build((None, None, self.embedding_dim))
         self.backwards.build((None, None, self.embedding_dim))
         self.built = True
+
+    def compute_output_shape(self, ids_shape):
+        return (*ids_shape, self.sentence_dim), (ids_shape[0], self.sentence_dim)
 
     def call(self, ids, training=False):
         mask = tf.not_equal(ids, 0)

@@ -16,7 +16,7 @@ import math
 import keras
 import tensorflow as tf
 
-from ssagan_tf.networks.primitives import at_least_float32, register
+from ssagan_tf.networks.primitives import at_least_float32, register, stated
 from ssagan_tf.step import replicas
 
 TARGET = 0.6  # of the mean sign of real pictures' logits, as published
@@ -113,7 +113,7 @@ class Augmentation(keras.layers.Layer):
     """
 
     def __init__(self, adaptive: bool = True, pictures: int = 500_000, **kwargs):
-        super().__init__(**{"autocast": False, **kwargs})  # what is seen has the pictures' dtype
+        super().__init__(**stated({"autocast": False, **kwargs}))  # what is seen has the pictures' dtype
         self.adaptive = adaptive
         self.pictures = pictures
         kept = {"shape": (), "trainable": False, "autocast": False, "dtype": "float32", "aggregation": "mean"}
@@ -122,6 +122,18 @@ class Augmentation(keras.layers.Layer):
         )
         self.signal = self.add_weight(initializer="zeros", name="signal", **kept)
         self.built = True
+
+    @classmethod
+    def from_settings(cls, kind: str, pictures: int) -> Augmentation | None:
+        """Of the settings `augment`, "none", "fixed" or "adaptive", and `augment_pictures`."""
+        return None if kind == "none" else cls(kind == "adaptive", pictures)
+
+    @staticmethod
+    def setting(augmentation: Augmentation | None) -> str:
+        """The setting `augment` that makes it."""
+        if augmentation is None:
+            return "none"
+        return "adaptive" if augmentation.adaptive else "fixed"
 
     def call(self, pictures: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """(B, S, S, 3) of this replica -> the same shape and dtype, by `seed` (2,) int64 on any number of them."""

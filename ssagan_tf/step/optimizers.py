@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from ssagan_tf.errors import UserError
 from ssagan_tf.networks.primitives import register
 
 
@@ -52,6 +53,27 @@ def published_optimizers() -> dict[str, Adam]:
     """The published Adams: learning rates 1e-4, 4e-4 and 4e-5."""
     rates = {"generator_optimizer": 1e-4, "discriminator_optimizer": 4e-4, "encoder_optimizer": 4e-5}
     return {name: adam(rate) for name, rate in rates.items()}
+
+
+def chosen_optimizers(**given) -> list[keras.optimizers.Optimizer]:
+    """Optimizers as they are, by name or by configuration, and for None the published one, in the order given.
+
+    Raises:
+        UserError: no such optimizer, or one that two parts would share.
+    """
+    chosen: list[keras.optimizers.Optimizer] = []
+    for name, optimizer in given.items():
+        try:
+            made = published_optimizers()[name] if optimizer is None else keras.optimizers.get(optimizer)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"No such optimizer. Received: {name}={optimizer!r}. Give a keras.optimizers.Optimizer, its name or "
+                "its configuration."
+            ) from error
+        if any(made is other for other in chosen):
+            raise UserError(f"Parts cannot share an optimizer. Received: one twice, as {name}. Make one for each.")
+        chosen.append(made)
+    return chosen
 
 
 def adam(learning_rate: float) -> Adam:

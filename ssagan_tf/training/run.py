@@ -187,7 +187,7 @@ def load_model(
         raise UserError(f"The run has no checkpoint yet. Received: {path}. Wait for one, or train on with --resume.")
 
     def build():
-        return SSAGAN.from_model_config(config.model, vocabulary, sampling_only)
+        return SSAGAN.from_settings(config, vocabulary, sampling_only)
 
     if config.model.text_encoder == "lstm":
         shapes = tensor_files.shapes_of(lambda: build().all_variables())

@@ -18,7 +18,6 @@ from ssagan_tf.data.source import DRAWN, Source
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Generator
 from ssagan_tf.ssagan import SSAGAN
-from ssagan_tf.step.augmentation import Augmentation
 from ssagan_tf.step.optimizers import adam
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training import checkpoint
@@ -128,18 +127,7 @@ def _build(
     train = config.train
     keras.utils.set_random_seed(train.seed % 2**32)
     with strategy.scope():
-        augmentation = None
-        if train.augment != "none":
-            augmentation = Augmentation(train.augment == "adaptive", train.augment_pictures)
-        model = SSAGAN.from_model_config(
-            config.model,
-            vocabulary,
-            precision=train.precision,
-            fused=train.fused,
-            gradient_checkpointing=train.gradient_checkpointing,
-            augmentation=augmentation,
-            seed=train.seed,
-        )
+        model = SSAGAN.from_settings(config, vocabulary, precision=train.precision)
         freeze(model, train.frozen_blocks, config.model.grown_from)
         model.compile(*map(adam, (train.generator_rate, train.discriminator_rate, train.encoder_rate)))
         averaging = AverageGenerator(model, train.ema_pictures, train.batch_size) if train.ema_pictures else None

@@ -18,10 +18,11 @@ import typing
 import keras
 from absl import logging
 
-from ssagan_tf.config import Config, ModelConfig
+from ssagan_tf.config import Config, ModelConfig, TrainConfig
 from ssagan_tf.core import files
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import CompactImageEncoder, HubEncoder, ImageEncoder, TextEncoder
+from ssagan_tf.step.augmentation import Augmentation
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.text_to_image import TextToImage
 from ssagan_tf.weights import tensor_files
@@ -115,8 +116,24 @@ class PresetModel(TextToImage):
     settings = Config()  # those that the model was read with
 
     @classmethod
-    def from_model_config(cls, config: ModelConfig, vocabulary: Vocabulary, sampling_only: bool = False):
+    def from_model_config(cls, config: ModelConfig, vocabulary: Vocabulary, sampling_only: bool = False, **options):
         raise NotImplementedError
+
+    @classmethod
+    def from_settings(cls, config: Config, vocabulary: Vocabulary, sampling_only: bool = False, **options):
+        """As `from_model_config`, with those options of a model that are settings of its training."""
+        train = config.train
+        augment = "none" if sampling_only else train.augment
+        return cls.from_model_config(
+            config.model,
+            vocabulary,
+            sampling_only,
+            fused=train.fused,
+            gradient_checkpointing=train.gradient_checkpointing,
+            augmentation=Augmentation.from_settings(augment, train.augment_pictures),
+            seed=train.seed,
+            **options,
+        )
 
     @classmethod
     def from_preset(cls, folder: str | os.PathLike, trust: bool = False) -> typing.Self:
@@ -136,13 +153,13 @@ class PresetModel(TextToImage):
         sampling_only = not (place / TRAINING_FILE).is_file()
         if config.model.text_encoder == "lstm":
             wanted = tensor_files.shapes_of(
-                lambda: cls.from_model_config(config.model, vocabulary, sampling_only).all_variables()
+                lambda: cls.from_settings(config, vocabulary, sampling_only).all_variables()
             )
             found: dict[str, tuple[int, ...]] = {}
             for name in [WEIGHTS_FILE] if sampling_only else [WEIGHTS_FILE, TRAINING_FILE]:
                 found |= tensor_files.read_shapes(files.inside(place, name))
             tensor_files.check_shapes(wanted, found, str(place))
-        model = cls.from_model_config(config.model, vocabulary, sampling_only)
+        model = cls.from_settings(config, vocabulary, sampling_only)
         model.settings = config
         model.take_weights(place)
         return model
@@ -161,7 +178,7 @@ class PresetModel(TextToImage):
         """
         if self.vocabulary is None:
             raise UserError("The model has no vocabulary. Received: vocabulary=None. Build it with one to save it.")
-        config = config or dataclasses.replace(self.settings, model=self.model_config())
+        config = config or dataclasses.replace(self.settings, model=self.model_config(), train=self._train_config())
         name, size = pathlib.Path(folder).name, self.generator.image_size
         with files.folder_written_atomically(folder) as aside:
             config.save(aside / CONFIG_FILE)
@@ -191,6 +208,17 @@ class PresetModel(TextToImage):
         names = {field.name for field in dataclasses.fields(ModelConfig)}
         given = {name: value for name, value in parts.items() if name in names}
         return ModelConfig(image_encoder=_IMAGE_ENCODERS[kind], **given)
+
+    def _train_config(self) -> TrainConfig:
+        """The settings that the model was read with, but for those that are options of a model."""
+        if self.discriminator is None:
+            return self.settings.train
+        options = self.get_options()
+        changed = {name: options[name] for name in ("fused", "gradient_checkpointing", "seed")}
+        if self.augmentation is not None:
+            changed["augment_pictures"] = self.augmentation.pictures
+        augment = Augmentation.setting(self.augmentation)
+        return dataclasses.replace(self.settings.train, augment=augment, **changed)
 
     def take_weights(self, folder: str | os.PathLike) -> None:
         """Takes the weights of a model folder of the same sizes; those of training only if this model can train.

@@ -92,6 +92,22 @@ def test_what_was_read_keeps_the_settings_that_it_was_trained_with(saved, tmp_pa
     assert Config.load(tmp_path / "other" / "config.json") == config
 
 
+@pytest.mark.parametrize(
+    "options", [{"fused": True, "seed": 3}, {"gradient_checkpointing": True, "augmentation": Augmentation(False, 77)}]
+)
+def test_a_model_keeps_its_options_of_training(tiny_model, options, tmp_path):
+    model = tiny_model(**options)
+    model.save_to_preset(tmp_path / "mine")
+    again = SSAGAN.from_preset(tmp_path / "mine")
+    assert again.get_options() == model.get_options()
+    assert (again.augmentation is None) == (model.augmentation is None)
+    if model.augmentation is not None:
+        assert (again.augmentation.adaptive, again.augmentation.pictures) == (False, 77)
+    (tmp_path / "mine" / "training.safetensors").unlink()
+    SSAGAN.from_preset(tmp_path / "mine").save_to_preset(tmp_path / "sampler")
+    assert Config.load(tmp_path / "sampler" / "config.json") == Config.load(tmp_path / "mine" / "config.json")
+
+
 def test_without_a_vocabulary_there_is_no_folder(tiny_model, tmp_path):
     with pytest.raises(UserError, match="no vocabulary. Received: vocabulary=None"):
         tiny_model(vocabulary=None).save_to_preset(tmp_path / "mine")

@@ -14,7 +14,7 @@ from ssagan_tf.data.synthbirds import ATTRIBUTES, Caption
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.resizing import pillow_bilinear
 from ssagan_tf.networks.layers import BatchNorm
-from ssagan_tf.networks.primitives import conv, dense, leaky_relu, register
+from ssagan_tf.networks.primitives import conv, dense, leaky_relu, register, stated
 from ssagan_tf.weights import tensor_files
 
 WEIGHTS = pathlib.Path(__file__).parent / "attribute_network.safetensors"
@@ -35,15 +35,18 @@ class AttributeNetwork(keras.Model):
     """
 
     def __init__(self, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**stated(kwargs))
         widths = [3, *(filters for filters, _, _ in _CONVS)]
+        policy = self.dtype_policy
         self.convs = [
-            conv(before, filters, size, strides=stride, use_bias=False, name=f"conv_{index}")
+            conv(before, filters, size, strides=stride, use_bias=False, name=f"conv_{index}", dtype=policy)
             for index, (before, (filters, size, stride)) in enumerate(zip(widths, _CONVS, strict=False))
         ]
-        self.norms = [BatchNorm(name=f"norm_{index}") for index in range(len(_CONVS))]
-        self.hidden = dense(16 * widths[-1], FEATURES, name="hidden")
-        self.heads = {name: dense(FEATURES, len(values), name=name) for name, values in ATTRIBUTES.items()}
+        self.norms = [BatchNorm(name=f"norm_{index}", dtype=policy) for index in range(len(_CONVS))]
+        self.hidden = dense(16 * widths[-1], FEATURES, name="hidden", dtype=policy)
+        self.heads = {
+            name: dense(FEATURES, len(values), name=name, dtype=policy) for name, values in ATTRIBUTES.items()
+        }
         self.build()
 
     def build(self, *_):
