@@ -123,7 +123,7 @@ class DAMSM(BatchModel):
         """
         batch = self.batch_form.completed(batch)
         with tf.GradientTape() as tape:
-            share, found = self._losses(batch, training=True)
+            share, found = self._shares(batch, training=True)
         variables = self._variables()
         gradients = tape.gradient(share, variables)
         text = len(self.text_encoder.trainable_variables)
@@ -134,14 +134,14 @@ class DAMSM(BatchModel):
         """What `train_step` tells, with both encoders in inference mode: the means of the evaluation so far."""
         batch = self.batch_form.completed(batch)
         count = tf.shape(batch["image"])[0] * replicas.replicas()
-        return self._mean_so_far(_told(*self._losses(batch, training=False)), count)
+        return self._mean_so_far(_told(*self._shares(batch, training=False)), count)
 
     def predict_step(self, batch: dict[str, tf.Tensor]):
         """{"image", "caption" (ids)} -> (regions, code, words, sentence), without words if there are none."""
         batch = self.batch_form.completed(batch)
         return tuple(part for part in self(batch["image"], batch["caption"], training=False) if part is not None)
 
-    def _losses(self, batch, training: bool):
+    def _shares(self, batch, training: bool):
         """This replica's shares of the loss and of the share found."""
         regions, code, *text = self(batch["image"], batch["caption"], training=training)
         parts = [regions, code, lengths_of(batch["caption"]), batch["class_id"]]
