@@ -25,6 +25,7 @@ from ssagan_tf.errors import UserError
 MAX_BYTES = 4 * 2**30
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
+_TOLD = 5  # keys of networks, in an error
 _TYPES = {"Float": "f4", "Double": "f8", "Half": "f2", "Long": "i8", "Int": "i4", "Short": "i2", "Byte": "u1"}
 
 
@@ -83,12 +84,18 @@ class _Machine(restricted_pickle.Machine):
         },
     }
 
+    def __init__(self, stream: typing.BinaryIO):
+        super().__init__(stream, encoding="latin1")
+        self.storages: list[_Storage] = []  # all of them, used by the tensors wanted or not
+
     def persistent_load(self, pid: typing.Any) -> _Storage:
         word, kind, key, _, size, *view = pid
         known = word == "storage" and isinstance(kind, _Type) and isinstance(key, str | int)
         if not known or any(part is not None for part in view):
             raise pickle.UnpicklingError("a reference to something other than a storage")
-        return _Storage(kind, str(key), size)
+        storage = _Storage(kind, str(key), size)
+        self.storages.append(storage)
+        return storage
 
     def load_build(self) -> None:
         # Only a state_dict's `_metadata`, which says nothing about the numbers.
@@ -103,7 +110,8 @@ class _Machine(restricted_pickle.Machine):
 
 
 def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The tensors of a checkpoint that is one dictionary of tensors, as `torch.save(network.state_dict(), path)` makes.
+    """The tensors of a checkpoint that is a dictionary of tensors, as `torch.save(network.state_dict(), path)` makes, or
+    that has one such among its values, beside an epoch and the like.
 
     Args:
         path: zip or legacy format, written by Python 2 or 3, on a GPU or not.
@@ -112,7 +120,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         Read-only arrays by name.
 
     Raises:
-        UserError: missing, larger than `MAX_BYTES`, damaged, or with anything else in it. Nothing of it is run.
+        UserError: missing, larger than `MAX_BYTES`, damaged, of several networks, or with a program in it. Nothing of it is run.
     """
     path = pathlib.Path(path)
     data = read_bytes(path, MAX_BYTES)
@@ -170,19 +178,20 @@ def _read_zip(data: bytes) -> dict[str, np.ndarray]:
         order = "<"
         if folder + "byteorder" in archive.namelist():
             order = {b"little": "<", b"big": ">"}[member("byteorder")]
-        tensors = _tensors_of(_unpickle(io.BytesIO(member("data.pkl"))))
+        tensors = _tensors_of(_Machine(io.BytesIO(member("data.pkl"))).load())
         return _arrays(tensors, order, lambda storage: member(f"data/{storage.key}"))
 
 
 def _read_legacy(data: bytes) -> dict[str, np.ndarray]:
     stream = io.BytesIO(data)
-    if _unpickle(stream) != _MAGIC or _unpickle(stream) != _PROTOCOL:
+    if _Machine(stream).load() != _MAGIC or _Machine(stream).load() != _PROTOCOL:
         raise ValueError("another format")
-    order = "<" if _unpickle(stream)["little_endian"] else ">"
-    tensors = _tensors_of(_unpickle(stream))
-    kinds = {tensor.storage.key: tensor.storage.kind for tensor in tensors.values()}
+    order = "<" if _Machine(stream).load()["little_endian"] else ">"
+    machine = _Machine(stream)
+    tensors = _tensors_of(machine.load())
+    kinds = {storage.key: storage.kind for storage in machine.storages}
     contents = {}
-    for key in _unpickle(stream):
+    for key in _Machine(stream).load():
         (size,) = np.frombuffer(stream.read(8), f"{order}i8")
         # One that no tensor uses has no type, so that its end is not known: PyTorch writes none.
         length = int(size) * np.dtype(kinds[key].code).itemsize
@@ -191,15 +200,23 @@ def _read_legacy(data: bytes) -> dict[str, np.ndarray]:
     return _arrays(tensors, order, lambda storage: contents[storage.key])
 
 
-def _unpickle(stream: typing.BinaryIO):
-    return _Machine(stream, encoding="latin1").load()
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, _Tensor) and isinstance(value.storage, _Storage)
 
 
 def _tensors_of(value: object) -> dict[str, _Tensor]:
     if not isinstance(value, dict):
         raise pickle.UnpicklingError(f"a {type(value).__name__.strip('_')}, not a dictionary")
+    # A training's checkpoint has the weights beside an epoch, an optimizer and the like.
+    inner = [
+        key for key, part in value.items() if isinstance(part, dict) and part and all(map(_is_tensor, part.values()))
+    ]
+    if len(inner) > 1:
+        keys = ", ".join(repr(key)[:80] for key in inner[:_TOLD] if isinstance(key, str))
+        raise pickle.UnpicklingError(f"the weights of several networks, under {keys}: save one of them alone")
+    value = value[inner[0]] if inner else value
     for name, tensor in value.items():
-        if not isinstance(name, str) or not isinstance(tensor, _Tensor) or not isinstance(tensor.storage, _Storage):
+        if not isinstance(name, str) or not _is_tensor(tensor):
             shown = repr(name[:80]) if isinstance(name, str) else f"a {type(name).__name__}"
             raise pickle.UnpicklingError(f"something other than a tensor under {shown}")
     return value

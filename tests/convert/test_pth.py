@@ -194,15 +194,22 @@ def test_what_we_write_pytorch_reads_bit_by_bit(tmp_path):
     assert list(theirs) == list(expected)
 
 
-def test_a_whole_network_and_a_checkpoint_with_an_optimizer_are_refused(tmp_path):
+def test_a_whole_network_is_refused_and_the_weights_of_a_training_s_checkpoint_are_taken(tmp_path):
     torch = pytest.importorskip("torch")
     network = torch.nn.Linear(2, 2)
     torch.save(network, tmp_path / "network.pth")
     with pytest.raises(UserError, match="the name torch.nn.modules.linear.Linear"):
         pth.read(tmp_path / "network.pth")
-    torch.save({"net": network.state_dict(), "epoch": 3}, tmp_path / "training.pth")
-    with pytest.raises(UserError, match="something other than a tensor under 'net'"):
-        pth.read(tmp_path / "training.pth")
+    optimizer = torch.optim.Adam(network.parameters())
+    network(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    wrapped = {"net": network.state_dict(), "epoch": 3, "optimizer": optimizer.state_dict(), "loss": torch.ones(())}
+    for zipped in (True, False):
+        torch.save(wrapped, tmp_path / "training.pth", _use_new_zipfile_serialization=zipped)
+        state = pth.read(tmp_path / "training.pth")
+        assert {name: value.tolist() for name, value in state.items()} == {
+            name: tensor.tolist() for name, tensor in network.state_dict().items()
+        }
 
 
 # === Every feature of the format ===
@@ -231,6 +238,16 @@ def test_tensors_that_share_a_storage_transposed_and_with_an_offset(torch_names,
     assert state["counter"] == 2**40 + 1 and state["counter"].shape == ()
     assert state["none"].shape == (0, 3)
     assert list(state) == list(value)
+
+
+@pytest.mark.parametrize("write", [_write_zip, _write_legacy])
+def test_weights_beside_an_epoch_are_taken_and_several_networks_named(torch_names, tmp_path, write):
+    storages = [_floats(torch_names, "0"), _floats(torch_names, "1", 3)]
+    state, other = ({"w": _tensor(torch_names, one, (3,), (1,))} for one in storages)
+    value = {"epoch": 3, "netG": state, "beside": _tensor(torch_names, storages[1], (3,), (1,)), "args": {"lr": 0.1}}
+    np.testing.assert_array_equal(pth.read(write(tmp_path / "one.pth", value, storages))["w"], [0, 1, 2])
+    with pytest.raises(UserError, match="several networks, under 'netG', 'netD': save one of them alone"):
+        pth.read(write(tmp_path / "two.pth", {"netG": state, "netD": other}, storages))
 
 
 def test_metadata_of_a_state_dict_is_left_out(torch_names, tmp_path):
