@@ -110,8 +110,8 @@ class _Machine(restricted_pickle.Machine):
 
 
 def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The tensors of a checkpoint that is a dictionary of tensors, as `torch.save(network.state_dict(), path)` makes, or
-    that has one such among its values, beside an epoch and the like.
+    """The tensors of a checkpoint: a dictionary of them, as `torch.save(network.state_dict(), path)` makes, alone or
+    as one value beside an epoch and the like.
 
     Args:
         path: zip or legacy format, written by Python 2 or 3, on a GPU or not.
@@ -120,7 +120,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         Read-only arrays by name.
 
     Raises:
-        UserError: missing, larger than `MAX_BYTES`, damaged, of several networks, or with a program in it. Nothing of it is run.
+        UserError: missing, larger than `MAX_BYTES`, damaged, of several networks, or a program, which is not run.
     """
     path = pathlib.Path(path)
     data = read_bytes(path, MAX_BYTES)
