@@ -131,11 +131,11 @@ def same_text(captions_of: Sequence[Sequence[str]], candidates: Sequence[str]) -
         captions_of: all captions of each picture.
         candidates: the captions to choose from.
     """
-    words = [tuple(tokenize(text)) for text in candidates]
+    words = [tuple(tokenize(text, "unicode")) for text in candidates]
     numbers = {text: number for number, text in enumerate(dict.fromkeys(words))}
     which = np.array([numbers[text] for text in words])
     known = [
-        np.array([numbers[text] for text in {tuple(tokenize(text)) for text in texts} if text in numbers], int)
+        np.array([numbers[text] for text in {tuple(tokenize(text, "unicode")) for text in texts} if text in numbers], int)
         for texts in captions_of
     ]
     return lambda picture, captions: np.isin(which[captions], known[picture])

@@ -21,7 +21,7 @@ from ssagan_tf.export import MOST_PICTURES, serving
 from ssagan_tf.export.graph import ImageGraph, TextGraph
 from ssagan_tf.networks.generator import FIRST_SIZE
 from ssagan_tf.networks.hub_encoder import HubEncoder, HubGraph
-from ssagan_tf.on_device import MAX_CHARACTERS
+from ssagan_tf.on_device import MAX_CHARACTERS, PADDINGS
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text.captions import CaptionEncoder
 from ssagan_tf.weights.model_folder import VOCABULARY_FILE
@@ -215,7 +215,8 @@ class _WordsOfFile(CaptionEncoder):
 
     def __init__(self, vocabulary: pathlib.Path, max_words: int):
         tf.Module.__init__(self)
-        self.max_words = max_words
+        with vocabulary.open(encoding="utf-8") as file:
+            self.max_words, self.tokenizer = max_words, PADDINGS[file.readline().rstrip("\n")]
         # A line's number is its word's id. The first is padding, whose name no tokenizer makes, so 0 is free.
         words = tf.lookup.TextFileInitializer(
             str(vocabulary),

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ssagan_tf.errors import UserError
 from ssagan_tf.on_device import MAX_CHARACTERS
-from ssagan_tf.text.tokenizer import tokenize, tokenize_in_graph
+from ssagan_tf.text.tokenizer import tokenize_in_graph
 from ssagan_tf.text.vocabulary import Vocabulary
 
 _TOLD = 10  # unknown words, each with its nearest known ones; looking those up takes time
@@ -22,14 +22,14 @@ class CaptionEncoder(tf.Module):
 
     def __init__(self, vocabulary: Vocabulary, max_words: int = 18):
         super().__init__()
-        self.max_words = max_words
+        self.max_words, self.tokenizer = max_words, vocabulary.tokenizer
         words = tf.constant(vocabulary.words[1:], tf.string)
         ids = tf.range(1, len(vocabulary), dtype=tf.int64)
         self.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(words, ids), default_value=0)
 
     def known_ids(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
         """(B,) strings -> (ids of the known words (B, None) int64, number of unknown words (B,) int64)."""
-        words = tokenize_in_graph(texts)
+        words = tokenize_in_graph(texts, self.tokenizer)
         ids = words.with_values(self.table.lookup(words.values))
         known = tf.ragged.boolean_mask(ids, ids > 0)
         return known, words.row_lengths() - known.row_lengths()
@@ -99,7 +99,7 @@ def notes(caption: str, vocabulary: Vocabulary, max_words: int) -> list[str]:
         UserError: no text, too long, or no word of it is known.
     """
     check_text(caption)
-    words = tokenize(caption)
+    words = vocabulary.tokenize(caption)
     unknown = vocabulary.unknown(caption)
     if len(unknown) == len(dict.fromkeys(words)):
         hint = f" Nearest known words: {', '.join(_nearest(unknown, vocabulary))}." if unknown else ""

@@ -10,18 +10,22 @@ from collections.abc import Iterable, Sequence
 
 from ssagan_tf.core import files
 from ssagan_tf.errors import UserError
-from ssagan_tf.text.tokenizer import tokenize
+from ssagan_tf.on_device import PADDINGS, tokenize
 
 END = "<end>"
 MAX_BYTES = 64 * 2**20
 
 
 class Vocabulary:
-    """Word ids as published: 0 is padding (`<end>`), words count from 1 in order of first appearance.
+    """Word ids as published: 0 is padding, words count from 1 in order of first appearance.
 
     Args:
-        words: the word of each id; `words[0]` is `"<end>"`, none twice.
+        words: the word of each id, none twice; `words[0]` names padding and says by which rule captions become words:
+            `"<end>"` published, ASCII letters alone; `"<end:unicode>"` letters of all scripts.
         origin: where they come from, for errors.
+
+    Attributes:
+        tokenizer: the rule, `"published"` or `"unicode"`, see `tokenize`.
 
     Raises:
         UserError: padding missing, a word twice, something that is no word.
@@ -31,19 +35,24 @@ class Vocabulary:
         if problem := _problem(words):
             raise UserError(f"{problem}. Received: {origin}. Build a vocabulary with Vocabulary.build(captions).")
         self.words = tuple(words)
+        self.tokenizer = PADDINGS[self.words[0]]
         self._ids = {word: index for index, word in enumerate(self.words)}
 
     @classmethod
-    def build(cls, captions: Iterable[str]) -> Vocabulary:
+    def build(cls, captions: Iterable[str], tokenizer: str = "published") -> Vocabulary:
         """All words of the captions, in order of first appearance.
+
+        Args:
+            captions: texts.
+            tokenizer: the rule that makes words of them, see `tokenize`.
 
         Raises:
             UserError: there is no word in them.
         """
-        words = dict.fromkeys(word for caption in captions for word in tokenize(caption))
+        words = dict.fromkeys(word for caption in captions for word in tokenize(caption, tokenizer))
         if not words:
             raise UserError("The captions hold no words. Received: 0 words. Check that the right files are read.")
-        return cls([END, *words])
+        return cls([_padding(tokenizer), *words])
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Vocabulary:
@@ -60,8 +69,17 @@ class Vocabulary:
         return cls(words[:-1] if words[-1] == "" else words, str(path))
 
     def merged(self, other: Vocabulary) -> Vocabulary:
-        """The words of both: these keep their ids, and the other's new ones follow."""
-        return Vocabulary([*self.words, *(word for word in other.words if word not in self)])
+        """The words of both: these keep their ids, and the other's new ones follow.
+
+        Captions become words by the Unicode rule if either has it: of ASCII text both make the same.
+        """
+        tokenizer = "unicode" if "unicode" in (self.tokenizer, other.tokenizer) else "published"
+        new = (word for word in other.words[1:] if word not in self)
+        return Vocabulary([_padding(tokenizer), *self.words[1:], *new])
+
+    def tokenize(self, caption: str) -> list[str]:
+        """The caption's words, known or not, by the rule of this vocabulary."""
+        return tokenize(caption, self.tokenizer)
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes one word a line, in order of ids, UTF-8."""
@@ -84,21 +102,25 @@ class Vocabulary:
 
     def encode(self, caption: str) -> list[int]:
         """Ids of the caption's known words, in order; unknown ones are left out (see `unknown`)."""
-        return [self._ids[word] for word in tokenize(caption) if word in self._ids]
+        return [self._ids[word] for word in self.tokenize(caption) if word in self._ids]
 
     def unknown(self, caption: str) -> list[str]:
         """The caption's words that the vocabulary does not have, each once, in order."""
-        return [word for word in dict.fromkeys(tokenize(caption)) if word not in self._ids]
+        return [word for word in dict.fromkeys(self.tokenize(caption)) if word not in self._ids]
 
     def suggest(self, word: str, count: int = 3) -> list[str]:
         """The known words spelled most like `word`, nearest first; may be empty."""
         return difflib.get_close_matches(word.lower(), self.words[1:], n=count, cutoff=0.6)
 
 
+def _padding(tokenizer: str) -> str:
+    return next(padding for padding, rule in PADDINGS.items() if rule == tokenizer)
+
+
 def _problem(words: Sequence[str]) -> str | None:
     """Why the words are no vocabulary, or None."""
-    if not words or words[0] != END:
-        return f"A vocabulary's first word must be the padding {END!r}"
+    if not words or words[0] not in PADDINGS:
+        return f"A vocabulary's first word must be the padding {' or '.join(map(repr, PADDINGS))}"
     twice = [word for word, count in collections.Counter(words).items() if count > 1]
     if twice:
         return f"The vocabulary names {twice[0]!r} twice"
