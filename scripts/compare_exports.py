@@ -13,7 +13,7 @@ import pathlib
 from absl import flags
 
 from ssagan_tf.core import cli
-from ssagan_tf.data.source import read_captions
+from ssagan_tf.data.reading import read_captions
 from ssagan_tf.data.synthbirds.captions import FIXED_CAPTIONS
 from ssagan_tf.export import comparison
 

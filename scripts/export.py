@@ -32,7 +32,7 @@ _TRUST = cli.trust_flag()
 def main(_) -> None:
     # TensorFlow takes seconds to start: not before the flags are known to be right.
     cli.start_tensorflow()
-    from ssagan_tf.data.source import read_captions
+    from ssagan_tf.data.reading import read_captions
     from ssagan_tf.export import export
     from ssagan_tf.training.run import load_model
 

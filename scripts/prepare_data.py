@@ -25,7 +25,18 @@ _SOURCE = cli.path_flag("source", None, "Its folder, see docs/data.md; not neede
 _OUT = cli.path_flag("out", None, "The prepared folder: new, empty, or begun by an earlier run.")
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 256, "Pixels, of the pictures to be trained on.", 8, 1024)
 _CHECK = flags.DEFINE_bool("check", False, "Report what the data set holds and what is wrong with it; write nothing.")
-_SKIP_BROKEN = flags.DEFINE_bool("skip_broken", False, "Leave out pictures that are missing or cannot be read.")
+_SKIP_BROKEN = flags.DEFINE_bool(
+    "skip_broken",
+    False,
+    "Leave out, and name, what is broken: pictures that are missing or cannot be read, or have no caption.",
+)
+_TOKENIZER = flags.DEFINE_enum(
+    "tokenizer",
+    None,
+    ("published", "unicode"),
+    "How captions become words: published keeps ASCII letters, unicode those of all scripts [default: unicode for "
+    "folder, published for other data sets].",
+)
 _SEED = flags.DEFINE_integer("seed", 0, "synthbirds: another seed, other birds.")
 _COUNT = flags.DEFINE_integer("count", 20_000, "synthbirds: birds to train on; a tenth as many to test with.", 1)
 flags.register_validator("image_size", lambda size: size & (size - 1) == 0, "must be a power of two")
@@ -58,8 +69,9 @@ def _open():
         raise app.UsageError(
             f"There is nothing to read. Received: no --source. Give the folder of {_DATASET.value} as --source=FOLDER."
         )
-    missing = _CHECK.value or _SKIP_BROKEN.value
-    return open_source(_DATASET.value, _SOURCE.value, _IMAGE_SIZE.value, allow_missing=missing)
+    options = {"tokenizer": _TOKENIZER.value} if _TOKENIZER.value else {}
+    lenient = _CHECK.value or _SKIP_BROKEN.value
+    return open_source(_DATASET.value, _SOURCE.value, _IMAGE_SIZE.value, skip_broken=lenient, **options)
 
 
 def _check() -> int:
@@ -83,6 +95,8 @@ def _prepare() -> int:
     source = _open()
     cli.start_tensorflow()
     prepared, written = records.prepare(source, _OUT.value, _IMAGE_SIZE.value, _SKIP_BROKEN.value, progress=True)
+    for note in source.findings.notes:
+        cli.say(note)
     counts = ", ".join(
         f"{prepared.examples(split):,} {split} pictures with {prepared.captions(split):,} captions" for split in SPLITS
     )

@@ -22,7 +22,7 @@ from absl import app, flags
 from ssagan_tf import sampling
 from ssagan_tf.core import cli
 from ssagan_tf.core.files import BUNDLED_MODEL
-from ssagan_tf.data.source import asked_captions
+from ssagan_tf.data.reading import asked_captions
 from ssagan_tf.errors import UserError
 from ssagan_tf.on_device import OnDeviceError
 

@@ -25,7 +25,7 @@ if not __package__:
 from ssagan_tf import on_device, pictures
 from ssagan_tf.core import calling  # noqa: E402
 from ssagan_tf.core.files import BUNDLED_MODEL  # noqa: E402
-from ssagan_tf.data.source import read_captions  # noqa: E402
+from ssagan_tf.data.reading import read_captions  # noqa: E402
 from ssagan_tf.errors import UserError  # noqa: E402
 
 _SEED = "Seed of the first picture of each caption; the next have seed + 1, ..."

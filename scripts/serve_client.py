@@ -14,7 +14,7 @@ import pathlib
 from absl import flags, logging
 
 from ssagan_tf.core import cli, files
-from ssagan_tf.data.source import asked_captions
+from ssagan_tf.data.reading import asked_captions
 from ssagan_tf.export import client
 
 _SERVER = flags.DEFINE_string("server", "http://127.0.0.1:8501", "http://, https:// or grpc://HOST:PORT.")

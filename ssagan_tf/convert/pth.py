@@ -19,7 +19,7 @@ import numpy as np
 
 from ssagan_tf.core import files
 from ssagan_tf.data import restricted_pickle
-from ssagan_tf.data.source import read_bytes
+from ssagan_tf.data.reading import read_bytes
 from ssagan_tf.errors import UserError
 
 MAX_BYTES = 4 * 2**30

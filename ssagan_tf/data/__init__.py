@@ -22,7 +22,7 @@ def open_source(dataset: str, data_dir: str | None, image_size: int, **options: 
         dataset: one of `DATASETS`.
         data_dir: its folder; not needed for synthbirds, which is drawn.
         image_size: pixels; sources that draw draw at this size.
-        options: what else the source takes: `allow_missing` (files), `seed` and `count` (synthbirds).
+        options: what else the source takes: `skip_broken`, `tokenizer` (files), `seed` and `count` (synthbirds).
 
     Raises:
         UserError: no such data set, no folder given, or the folder is not such a data set.

@@ -10,12 +10,15 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ssagan_tf.core.progress import Bar
 from ssagan_tf.data import records
+from ssagan_tf.data.decoding import decode_picture
 from ssagan_tf.data.near_duplicates import Looks, alike, looks_of
-from ssagan_tf.data.source import SPLITS, Example, Source, decode_picture, some, working_size
+from ssagan_tf.data.reading import lost_in
+from ssagan_tf.data.source import SPLITS, Example, Source, some, working_size
 from ssagan_tf.errors import UserError
-from ssagan_tf.text.tokenizer import tokenize
+from ssagan_tf.text.tokenizer import lost_characters, tokenize
 
 ODD_ASPECT, SMALLEST, FEW = 3, 48, 2000
+MOST_ALIKE, FEW_LOST = 0.9, 0.01  # shares of the pictures, of the captions
 MAX_WORDS = 18  # what the published model reads of a caption
 
 
@@ -55,7 +58,7 @@ class _Seen:
 
 
 def check_source(source: Source, progress: bool = False) -> Report:
-    """Looks at every picture and caption of a source (open it with `allow_missing`, to be told of all that is missing).
+    """Looks at every picture and caption of a source (open it with `skip_broken`, to be told of all that is missing).
 
     What is broken is reported, not raised.
     """
@@ -64,11 +67,15 @@ def check_source(source: Source, progress: bool = False) -> Report:
     for split in SPLITS:
         try:
             examples[split] = source.examples(split)
-        except UserError as error:
-            report.problems.append(str(error))
+        except UserError as error:  # of the whole data set, if both splits say the same
+            report.problems += [] if str(error) in report.problems else [str(error)]
+    report.facts += source.findings.notes
+    found = [*source.findings.problems, *source.findings.left_out]
+    report.problems += [problem for problem in found if not any(problem in said for said in report.problems)]
     with Bar(sum(map(len, examples.values())), "pictures", progress) as bar:
         seen = list(_look(examples, bar))
-    _judge(source.name, seen, report)
+    known = source.vocabulary() if examples else None
+    _judge(source.name, known.tokenizer if known else source.tokenizer, seen, report)
     return report
 
 
@@ -88,14 +95,17 @@ def check_prepared(folder: str | os.PathLike, progress: bool = False) -> Report:
         )
     with Bar(sum(map(prepared.examples, SPLITS)), "pictures", progress) as bar:
         seen = list(_look_at_records(prepared, set(damaged), bar))
-    _judge(prepared.name, seen, report)
+    try:
+        vocabulary = prepared.vocabulary()
+        report.facts.append(f"{records.VOCABULARY}: {len(vocabulary):,} words with the padding")
+        tokenizer = vocabulary.tokenizer
+    except UserError as error:
+        report.problems.append(f"{error} Or delete it and run prepare_data.py as before.")
+        tokenizer = "unicode"
+    _judge(prepared.name, tokenizer, seen, report)
     _check_sizes(prepared, seen, report)
     if left_out := prepared.left_out():
         report.facts.append(f"left out as broken when prepared: {len(left_out):,} ({some(left_out)})")
-    try:
-        report.facts.append(f"{records.VOCABULARY}: {len(prepared.vocabulary()):,} words with the padding")
-    except UserError as error:
-        report.problems.append(f"{error} Or delete it and run prepare_data.py as before.")
     return report
 
 
@@ -137,18 +147,20 @@ def _hash(image) -> str:
     return hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
 
 
-def _judge(name: str, seen: list[_Seen], report: Report) -> None:
+def _judge(name: str, tokenizer: str, seen: list[_Seen], report: Report) -> None:
     for split in SPLITS:
         _describe_split(split, [one for one in seen if one.split == split], report)
     sizes = sorted((min(one.size), one.size) for one in seen if one.picture)
     if sizes:
         (_, (width, height)), (_, (wide, high)) = sizes[0], sizes[-1]
         report.facts.append(f"pictures: from {width} x {height} to {wide} x {high} pixels by their short side")
-    _describe_words(seen, report)
+    _describe_words(tokenizer, seen, report)
     _check_pictures(seen, report)
-    _check_captions(name, seen, report)
+    _check_captions(name, tokenizer, seen, report)
+    _check_variety(tokenizer, seen, report)
+    _check_characters(tokenizer, seen, report)
     _check_leaks(name, seen, report)
-    _advise(seen, report)
+    _advise(tokenizer, seen, report)
 
 
 def _describe_split(split: str, seen: list[_Seen], report: Report) -> None:
@@ -163,12 +175,12 @@ def _describe_split(split: str, seen: list[_Seen], report: Report) -> None:
     )
 
 
-def _describe_words(seen: list[_Seen], report: Report) -> None:
+def _describe_words(tokenizer: str, seen: list[_Seen], report: Report) -> None:
     words = {split: collections.Counter[str]() for split in SPLITS}
     lengths = []
     for one in seen:
         for caption in one.captions:
-            tokens = tokenize(caption)
+            tokens = tokenize(caption, tokenizer)
             words[one.split].update(tokens)
             lengths.append(len(tokens))
     if not lengths:
@@ -196,8 +208,8 @@ def _check_pictures(seen: list[_Seen], report: Report) -> None:
         report.facts.append(f"pictures that occur more than once within a split: {len(twice):,} ({some(twice)})")
 
 
-def _check_captions(name: str, seen: list[_Seen], report: Report) -> None:
-    wordless = [one.key for one in seen if one.wordless or not all(map(tokenize, one.captions))]
+def _check_captions(name: str, tokenizer: str, seen: list[_Seen], report: Report) -> None:
+    wordless = [one.key for one in seen if one.wordless or not all(tokenize(text, tokenizer) for text in one.captions)]
     if wordless:
         report.problems.append(
             f"Pictures have captions without a word ({len(wordless):,}). Found: {some(wordless)}. "
@@ -212,6 +224,33 @@ def _check_captions(name: str, seen: list[_Seen], report: Report) -> None:
         )
     elif fewer:
         report.facts.append(f"pictures with fewer than {usual} captions: {len(fewer):,} ({some(fewer)})")
+
+
+def _check_variety(tokenizer: str, seen: list[_Seen], report: Report) -> None:
+    """One caption, or one class, for nearly all pictures: there is nothing to tell them apart by."""
+    train = [one for one in seen if one.split == "train"]
+    texts = collections.Counter(frozenset(" ".join(tokenize(t, tokenizer)) for t in one.captions) for one in train)
+    told = collections.Counter({"; ".join(sorted(each)): count for each, count in texts.items()})
+    classes = collections.Counter(str(one.class_id) for one in train if one.class_id >= 0)
+    for what, counts, repair in (
+        ("caption", told, "A model learns nothing from it; write what tells the pictures apart."),
+        ("label", classes, "Pictures of one label are no negatives of each other; label them finer, or leave it out."),
+    ):
+        value, count = counts.most_common(1)[0] if counts else ("", 0)
+        if len(train) > 1 and count > MOST_ALIKE * len(train):
+            every = "All pictures" if count == len(train) else f"{count:,} of {len(train):,} pictures to train with"
+            report.problems.append(f"{every} have the same {what}. Found: {value[:80]!r}. {repair}")
+
+
+def _check_characters(tokenizer: str, seen: list[_Seen], report: Report) -> None:
+    captions = [text for one in seen for text in one.captions]
+    lost = [text for text in captions if lost_characters(text, tokenizer)]
+    if told := lost_in(lost, tokenizer):
+        what = f"Captions have characters that the {tokenizer} tokenizer drops {told}."
+        letters = any(lost_characters(text, tokenizer) != lost_characters(text, "unicode") for text in lost)
+        repair = "Prepare with --tokenizer=unicode." if letters else "Say the same in words."
+        found = report.problems if letters and len(lost) > FEW_LOST * len(captions) else report.advice
+        found.append(f"{what.replace('Received', 'Found')} {repair}")
 
 
 def _check_leaks(name: str, seen: list[_Seen], report: Report) -> None:
@@ -246,7 +285,7 @@ def _several(pairs: Iterable[tuple[object, _Seen]]) -> list[str]:
     return [" = ".join(one.key for one in group[:3]) for group in _groups(pairs) if len(group) > 1]
 
 
-def _advise(seen: list[_Seen], report: Report) -> None:
+def _advise(tokenizer: str, seen: list[_Seen], report: Report) -> None:
     whole = [one for one in seen if one.looks is not None]
     pairs = [(whole[i], whole[j]) for i, j in alike([one.looks for one in whole if one.looks is not None])]
     near = [(one, other) for one, other in pairs if one.picture != other.picture]
@@ -281,7 +320,7 @@ def _advise(seen: list[_Seen], report: Report) -> None:
             f"There are few pictures. Found: {len(train):,} to train with. Go on from a trained model with --from, and "
             "use --augment=adaptive."
         )
-    words = collections.Counter(word for caption in captions for word in tokenize(caption))
+    words = collections.Counter(word for caption in captions for word in tokenize(caption, tokenizer))
     once = [word for word, count in words.items() if count == 1]
     if len(once) > len(words) / 4:
         report.advice.append(

@@ -13,16 +13,9 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from ssagan_tf.data.source import (
-    Example,
-    check_split,
-    clean_captions,
-    load_picture,
-    path_problem,
-    read_bytes,
-    refuse_missing,
-    some,
-)
+from ssagan_tf.data.decoding import load_picture
+from ssagan_tf.data.reading import clean_captions, path_problem, read_bytes
+from ssagan_tf.data.source import Example, Findings, check_split, some
 from ssagan_tf.errors import UserError
 
 MAX_JSON_BYTES = 2**30
@@ -34,7 +27,9 @@ class Coco:
 
     Args:
         data_dir: the folder that holds `annotations/` and the folders of pictures.
-        allow_missing: list examples whose picture file is missing too (their `load` raises).
+        skip_broken: leave out what is broken and say so in `findings`, instead of refusing it; pictures that are
+            missing are listed (their `load` raises).
+        tokenizer: the rule by which captions become words, see `tokenize`.
 
     Raises:
         UserError: the folder is not such a data set; or, from `examples`, something in it is broken or missing.
@@ -42,9 +37,12 @@ class Coco:
 
     name = "coco"
 
-    def __init__(self, data_dir: str | os.PathLike, allow_missing: bool = False):
+    def __init__(self, data_dir: str | os.PathLike, skip_broken: bool = False, tokenizer: str = "published"):
         self._root = pathlib.Path(data_dir)
-        self._allow_missing = allow_missing
+        self._skip_broken = skip_broken
+        self.tokenizer = tokenizer
+        self.findings = Findings()
+        self._examples: dict[str, list[Example]] = {}
         found = [*self._root.glob("annotations/captions_*.json"), *self._root.glob("captions_*.json")]
         self._files = {path.stem.removeprefix("captions_"): path for path in sorted(found, reverse=True)}
         if not self._files:
@@ -52,11 +50,29 @@ class Coco:
                 f"The folder does not look like COCO. Received: {self._root}. "
                 "Give the folder that holds annotations/captions_train2014.json or the like."
             )
+        known = tuple(prefix for prefixes in _PREFIXES.values() for prefix in prefixes)
+        lone = [str(path) for name, path in self._files.items() if not name.startswith(known) or not self._folder(name)]
+        repair = "Put a folder train..., val... or test... of the same name beside each."
+        self.findings.leave_out("Files of captions have no folder of pictures", lone, repair)
 
     def examples(self, split: str) -> Sequence[Example]:
         check_split(split)
+        if split not in self._examples:
+            found = Findings()
+            self._examples[split] = self._list(split, found)
+            found.refuse(self._skip_broken)
+            self.findings.problems += found.problems
+            self.findings.notes += found.notes
+        return self._examples[split]
+
+    def _list(self, split: str, findings: Findings) -> list[Example]:
         names = sorted(name for name in self._files if name.startswith(_PREFIXES[split]))
-        examples = [example for name in names if (folder := self._folder(name)) for example in self._read(name, folder)]
+        examples = [
+            example
+            for name in names
+            if (folder := self._folder(name))
+            for example in self._read(name, folder, findings)
+        ]
         if not examples:
             wanted = " or ".join(f"captions_{prefix}*.json" for prefix in _PREFIXES[split])
             raise UserError(
@@ -71,17 +87,26 @@ class Coco:
     def _folder(self, name: str) -> pathlib.Path | None:
         return next((path for path in (self._root / name, self._root / "images" / name) if path.is_dir()), None)
 
-    def _read(self, name: str, folder: pathlib.Path) -> list[Example]:
+    def _read(self, name: str, folder: pathlib.Path, findings: Findings) -> list[Example]:
         files, texts = _read_annotations(self._files[name])
-        if not self._allow_missing:
-            refuse_missing([file for file in files.values() if not (folder / file).is_file()], folder)
-        examples = []
+        if not self._skip_broken:
+            missing = [file for file in files.values() if not (folder / file).is_file()]
+            findings.add("Pictures are missing", missing, f"Put them into {folder}.")
+        examples, wrong = [], []
         for number, file in files.items():
-            if number in texts:  # Some of COCO's lists name pictures that nobody described.
-                key = f"{name}/{os.path.splitext(file)[0]}"
-                captions = clean_captions(texts[number], f"the captions of {key}")
-                load = functools.partial(load_picture, folder / file)
-                examples.append(Example(key, captions, -1, load, wordless=len(texts[number]) - len(captions)))
+            if number not in texts:
+                continue
+            key = f"{name}/{os.path.splitext(file)[0]}"
+            try:
+                captions = clean_captions(texts[number], key, self.tokenizer)
+            except UserError as error:
+                wrong.append(f"{key}: {str(error).split('. Received:')[0]}")
+                continue
+            load = functools.partial(load_picture, folder / file)
+            examples.append(Example(key, captions, -1, load, wordless=len(texts[number]) - len(captions)))
+        findings.add("Pictures have no caption that can be used", wrong, "Write one for each.")
+        # Some of COCO's lists name pictures that nobody described.
+        findings.note(f"pictures of {name} that nobody described", [files[n] for n in files if n not in texts])
         return examples
 
 

@@ -12,23 +12,14 @@ import functools
 import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PIL import Image
 
 from ssagan_tf.data import restricted_pickle
-from ssagan_tf.data.source import (
-    SPLITS,
-    Example,
-    check_split,
-    clean_captions,
-    load_picture,
-    path_problem,
-    read_lines,
-    read_text,
-    refuse_missing,
-    some,
-)
+from ssagan_tf.data.decoding import load_picture
+from ssagan_tf.data.reading import clean_captions, path_problem, read_lines, read_text
+from ssagan_tf.data.source import SPLITS, Example, Findings, check_split, some
 from ssagan_tf.errors import UserError
 from ssagan_tf.text.vocabulary import Vocabulary
 
@@ -57,7 +48,9 @@ class Cub:
 
     Args:
         data_dir: the folder that holds `CUB_200_2011/` and the captions, or `CUB_200_2011` itself.
-        allow_missing: list examples whose picture file is missing too (their `load` raises).
+        skip_broken: leave out what is broken and say so in `findings`, instead of refusing it; pictures that are
+            missing are listed (their `load` raises).
+        tokenizer: the rule by which captions become words, see `tokenize`.
 
     Raises:
         UserError: the folder is not such a data set; or, from `examples`, something in it is broken or missing.
@@ -65,9 +58,12 @@ class Cub:
 
     name = "cub"
 
-    def __init__(self, data_dir: str | os.PathLike, allow_missing: bool = False):
+    def __init__(self, data_dir: str | os.PathLike, skip_broken: bool = False, tokenizer: str = "published"):
         self._root = pathlib.Path(data_dir)
-        self._allow_missing = allow_missing
+        self._skip_broken = skip_broken
+        self.tokenizer = tokenizer
+        self.findings = Findings()
+        self._examples: dict[str, list[Example]] = {}
         nested = self._root / "CUB_200_2011"
         self._birds = nested if nested.is_dir() else self._root
         if not (self._birds / "images.txt").is_file():
@@ -78,6 +74,14 @@ class Cub:
 
     def examples(self, split: str) -> Sequence[Example]:
         check_split(split)
+        if split not in self._examples:
+            found = Findings()
+            self._examples[split] = self._list(split, found)
+            found.refuse(self._skip_broken)
+            self.findings.problems += found.problems
+        return self._examples[split]
+
+    def _list(self, split: str, findings: Findings) -> list[Example]:
         keys = self._keys(split)
         unknown = [key for key in keys if key not in self._pictures]
         if unknown:
@@ -85,17 +89,23 @@ class Cub:
                 f"{split}/filenames.pickle names pictures that images.txt does not ({len(unknown):,}). "
                 f"Received: {some(unknown)}. Take both files from the same copy of the data set."
             )
-        if not self._allow_missing:
-            images = self._birds / "images"
-            refuse_missing([key for key in keys if not self._path(key).is_file()], images)
-        texts = self._texts(split, keys)
-        return [self._example(*each) for each in zip(keys, texts, self._class_ids(split, keys), strict=True)]
+        if not self._skip_broken:
+            missing = [key for key in keys if not self._path(key).is_file()]
+            findings.add("Pictures are missing", missing, f"Put them into {self._birds / 'images'}.")
+        examples, wrong = [], []
+        for key, text, class_id in zip(keys, self._texts(split, keys), self._class_ids(split, keys), strict=True):
+            try:
+                examples.append(self._example(key, text(), class_id))
+            except UserError as error:
+                wrong.append(f"{key}: {str(error).split('. Received:')[0]}")
+        findings.add("Pictures have no captions that can be used", wrong, "Get their text files anew.")
+        return examples
 
     def vocabulary(self) -> Vocabulary | None:
         return self._pickled_captions[1] if self._pickled_captions else None
 
     def _example(self, key: str, texts: list[str], class_id: int) -> Example:
-        captions = clean_captions(texts, f"the captions of {key}")
+        captions = clean_captions(texts, key, self.tokenizer)
         load = functools.partial(_load_cropped, self._path(key), self._pictures[key].box)
         return Example(key, captions, class_id, load, wordless=len(texts) - len(captions))
 
@@ -147,9 +157,11 @@ class Cub:
             )
         return class_ids
 
-    def _texts(self, split: str, keys: list[str]) -> list[list[str]]:
+    def _texts(self, split: str, keys: list[str]) -> list[Callable[[], list[str]]]:
+        """What reads the captions of each picture."""
         if self._pickled_captions:
-            return _share_out(self._pickled_captions[0][split], keys, self._root / "captions.pickle")
+            shares = _share_out(self._pickled_captions[0][split], keys, self._root / "captions.pickle")
+            return [functools.partial(list, share) for share in shares]
         folders = [base / name for base in (self._root, self._birds) for name in _TEXT_FOLDERS]
         folder = next((folder for folder in folders if folder.is_dir()), None)
         if folder is None:
@@ -157,7 +169,7 @@ class Cub:
                 f"There are no captions. Received: {self._root} without captions.pickle and text/. "
                 "Put Reed's text/<class>/<name>.txt there."
             )
-        return [read_lines(folder / f"{key}.txt") for key in keys]
+        return [functools.partial(read_lines, folder / f"{key}.txt") for key in keys]
 
     @functools.cached_property
     def _pickled_captions(self) -> tuple[dict[str, list[str]], Vocabulary] | None:

@@ -44,7 +44,7 @@ def alike(looks: Sequence[Looks]) -> list[tuple[int, int]]:
         for group in np.split(order, np.flatnonzero(np.diff(band[order])) + 1):
             for place, one in enumerate(group[:-1]):
                 others = group[place + 1 :]
-                near = np.bitwise_count(bits[others] ^ bits[one]).sum(1) <= _FURTHEST
+                near = np.unpackbits(bits[others] ^ bits[one], axis=1).sum(1) <= _FURTHEST
                 others = others[near]
                 difference = np.abs(thumbs[others].astype(np.int16) - thumbs[one].astype(np.int16)).mean(1)
                 for other in others[difference <= _DIFFERENCE]:

@@ -207,7 +207,7 @@ def vocabulary_of(data: Prepared | Source) -> Vocabulary:
         return known
     assert not isinstance(data, Prepared)  # which always has one
     some = itertools.islice(data.examples("train"), _VOCABULARY_EXAMPLES if data.name in DRAWN else None)
-    return Vocabulary.build(caption for example in some for caption in example.captions)
+    return Vocabulary.build((caption for example in some for caption in example.captions), data.tokenizer)
 
 
 def _size(data: Prepared | Source, split: str) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.text.tokenizer import tokenize
+from ssagan_tf.text.tokenizer import lost_characters, tokenize
 
 MAX_CAPTION_CHARACTERS = 10_000
 MAX_CAPTION_FILE_BYTES = 2**20
@@ -82,6 +82,15 @@ def clean_captions(texts: Sequence[str], where: str, tokenizer: str = "published
     if not captions:
         raise UserError(f"There is no caption with a word in it. Received: {where}. Write one{_SCRIPT[tokenizer]}.")
     return tuple(captions)
+
+
+def lost_in(captions: Iterable[str], tokenizer: str) -> str | None:
+    """How many captions have letters or pictographs that their words lack, with examples; None if none has."""
+    lost = [(caption, found) for caption in captions if (found := lost_characters(caption, tokenizer))]
+    if not lost:
+        return None
+    characters = "".join(dict.fromkeys(each for _, found in lost for each in found))
+    return f"({len(lost):,}). Received: {characters[:20]!r}, as in {lost[0][0][:60]!r}"
 
 
 def path_problem(name: str) -> str | None:

@@ -18,18 +18,12 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+from absl import logging
+
 from ssagan_tf.core import files
 from ssagan_tf.core.progress import Bar
-from ssagan_tf.data.source import (
-    SPLITS,
-    Example,
-    Source,
-    path_problem,
-    read_bytes,
-    resize_short_side,
-    some,
-    working_size,
-)
+from ssagan_tf.data.reading import lost_in, path_problem, read_bytes
+from ssagan_tf.data.source import DRAWN, SPLITS, Example, Source, resize_short_side, some, working_size
 from ssagan_tf.errors import UserError
 from ssagan_tf.text.vocabulary import Vocabulary
 
@@ -200,11 +194,24 @@ def prepare(
     prepared = dataclasses.replace(wanted, shards=tuple(whole[file] for file in plan))
     left_out = set(prepared.left_out())
     texts = (text for each in examples["train"] if each.key not in left_out for text in each.captions)
-    vocabulary = source.vocabulary() or Vocabulary.build(texts)
+    vocabulary = source.vocabulary() or Vocabulary.build(texts, source.tokenizer)
     vocabulary.save(out / VOCABULARY)
+    _warn(source, examples, vocabulary.tokenizer)
     _write_state(prepared, FINISHED)
     (out / UNFINISHED).unlink(missing_ok=True)
     return prepared, missing
+
+
+def _warn(source: Source, examples: dict[str, list[Example]], tokenizer: str) -> None:
+    """Says what of the source is not in the records."""
+    for line in [*source.findings.problems, *source.findings.left_out]:
+        logging.warning("Left out: %s", line)
+    wordless = [each.key for listed in examples.values() for each in listed if each.wordless]
+    if wordless:
+        logging.warning("Captions without a word are left out, of %d pictures: %s.", len(wordless), some(wordless))
+    captions = (text for listed in examples.values() for each in listed for text in each.captions)
+    if source.name not in DRAWN and (told := lost_in(captions, tokenizer)):
+        logging.warning("Characters that the %s tokenizer drops are in captions %s.", tokenizer, told)
 
 
 def _begun(wanted: Prepared) -> Prepared:

@@ -17,7 +17,7 @@ import typing
 
 import numpy as np
 
-from ssagan_tf.data.source import read_bytes
+from ssagan_tf.data.reading import read_bytes
 from ssagan_tf.errors import UserError
 
 MAX_BYTES = 32 * 2**20

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 import typing
 from collections.abc import Callable, Sequence
 
@@ -39,10 +38,51 @@ class Example:
     wordless: int = 0
 
 
+@dataclasses.dataclass
+class Findings:
+    """What listing a data set found beside its examples, a line each.
+
+    Attributes:
+        problems: what is wrong with it, with its repair; examples are refused, or with `skip_broken` leave it out.
+        left_out: what is left out in any case, with its repair.
+        notes: what was read, and what was left out on purpose.
+    """
+
+    problems: list[str] = dataclasses.field(default_factory=list)
+    left_out: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+    def add(self, what: str, names: Sequence[str], repair: str) -> None:
+        """A problem of so many things, if there are any."""
+        self.problems += [f"{what} ({len(names):,}). Received: {some(names)}. {repair}"] if names else []
+
+    def leave_out(self, what: str, names: Sequence[str], repair: str) -> None:
+        """So many things that are left out, if there are any."""
+        self.left_out += [f"{what} ({len(names):,}). Received: {some(names)}. {repair}"] if names else []
+
+    def note(self, what: str, names: Sequence[str]) -> None:
+        """So many things to be told, if there are any."""
+        self.notes += [f"{what}: {len(names):,} ({some(names)})"] if names else []
+
+    def refuse(self, skip_broken: bool) -> None:
+        """Raises UserError, a line with all problems, unless what is broken may be left out."""
+        if self.problems and not skip_broken:
+            raise UserError(f"{' '.join(self.problems)} Or leave them out with `prepare_data.py --skip_broken`.")
+
+
 class Source(typing.Protocol):
-    """A data set of captioned pictures."""
+    """A data set of captioned pictures.
+
+    Attributes:
+        name: "cub", "coco", "folder" or "synthbirds".
+        tokenizer: the rule by which its captions become words, see `tokenize`; a vocabulary that came with the data
+            has its own.
+        findings: what `examples` found beside them.
+    """
 
     name: str
+    tokenizer: str
+    findings: Findings
 
     def examples(self, split: str) -> Sequence[Example]:
         """The examples of "train" or "test", in a stable order; lists only, decodes nothing.
@@ -65,15 +105,6 @@ def some(items: Sequence[str]) -> str:
     """The first few of many, in one line."""
     more = f" and {len(items) - _NAMED:,} more" if len(items) > _NAMED else ""
     return "; ".join(items[:_NAMED]) + more
-
-
-def refuse_missing(missing: Sequence[str], folder: pathlib.Path) -> None:
-    """Raises UserError if any picture (named by its key) is missing."""
-    if missing:
-        raise UserError(
-            f"Pictures are missing ({len(missing):,}). Received: {some(missing)}, in {folder}. "
-            "Put them there, or leave them out with `prepare_data.py --skip_broken`."
-        )
 
 
 def working_size(source_name: str, image_size: int) -> int:

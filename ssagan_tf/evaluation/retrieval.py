@@ -135,7 +135,9 @@ def same_text(captions_of: Sequence[Sequence[str]], candidates: Sequence[str]) -
     numbers = {text: number for number, text in enumerate(dict.fromkeys(words))}
     which = np.array([numbers[text] for text in words])
     known = [
-        np.array([numbers[text] for text in {tuple(tokenize(text, "unicode")) for text in texts} if text in numbers], int)
+        np.array(
+            [numbers[text] for text in {tuple(tokenize(text, "unicode")) for text in texts} if text in numbers], int
+        )
         for texts in captions_of
     ]
     return lambda picture, captions: np.isin(which[captions], known[picture])

@@ -13,7 +13,7 @@ from ssagan_tf.errors import UserError
 
 
 def examined(dataset: str, folder):
-    report = check_source(open_source(dataset, str(folder), 16, allow_missing=True))
+    report = check_source(open_source(dataset, str(folder), 16, skip_broken=True))
     assert all("\n" not in line for line in [*report.facts, *report.problems])
     return report
 
@@ -122,7 +122,7 @@ def test_a_prepared_folder_says_the_same_as_its_source(tmp_path):
 def test_a_prepared_folder_tells_what_was_left_out(tmp_path):
     keys = write_cub(tmp_path / "birds")
     (tmp_path / "birds" / "CUB_200_2011" / "images" / f"{keys[4]}.jpg").write_bytes(b"")
-    source = open_source("cub", str(tmp_path / "birds"), 16, allow_missing=True)
+    source = open_source("cub", str(tmp_path / "birds"), 16, skip_broken=True)
     prepare(source, tmp_path / "out", 16, skip_broken=True)
     report = check_prepared(tmp_path / "out")
     assert report.problems == []

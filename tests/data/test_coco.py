@@ -61,7 +61,7 @@ def test_missing_pictures_are_named_or_listed_on_demand(tmp_path):
     write_coco(tmp_path, "train2014", IMAGES, ANNOTATIONS)
     (tmp_path / "train2014" / "a.jpg").unlink()
     assert "a.jpg" in refused(tmp_path)
-    assert len(Coco(tmp_path, allow_missing=True).examples("train")) == 2
+    assert len(Coco(tmp_path, skip_broken=True).examples("train")) == 2
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_missing_pictures_are_named_or_listed_on_demand(tmp_path):
     (tmp_path / "CUB_200_2011" / "images" / f"{all_keys[4]}.jpg").unlink()
     message = refused(tmp_path)
     assert all_keys[4] in message and "--skip_broken" in message
-    examples = Cub(tmp_path, allow_missing=True).examples("train")
+    examples = Cub(tmp_path, skip_broken=True).examples("train")
     assert len(examples) == 6
     with pytest.raises(UserError, match="could not be read"):
         examples[1].load()

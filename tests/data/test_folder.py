@@ -73,11 +73,11 @@ def test_labels_count_in_alphabetical_order(tmp_path):
 def test_the_split_depends_on_the_names_alone_and_holds_out_a_tenth(tmp_path):
     rows = [{"file_name": f"{number}.png", "text": "a"} for number in range(2000)]
     (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    test = {example.key for example in Folder(tmp_path, allow_missing=True).examples("test")}
+    test = {example.key for example in Folder(tmp_path, skip_broken=True).examples("test")}
     # Three standard deviations of a binomial around 200.
     assert 160 < len(test) < 240
     (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, reversed(rows[:1000]))))
-    half = Folder(tmp_path, allow_missing=True)
+    half = Folder(tmp_path, skip_broken=True)
     assert {example.key for example in half.examples("test")} == {key for key in test if int(key[:-4]) < 1000}
     assert len(half.examples("train")) + len(half.examples("test")) == 1000
 
@@ -108,7 +108,7 @@ def test_all_bad_lines_are_counted_and_the_first_ones_named(tmp_path):
         ('{"file_name": 1, "text": "a"}', "file_name is missing"),
         ('{"file_name": "a.png"}', "text must be text"),
         ('{"file_name": "a.png", "text": 17}', "text must be text"),
-        ('{"file_name": "a.png", "captions": "a"}', "captions a list"),
+        ('{"file_name": "a.png", "captions": {"a": 1}}', "no text, caption or captions"),
         ('{"file_name": "a.png", "captions": [1]}', "captions a list"),
         ('{"file_name": "a.png", "captions": []}', "no caption with a word"),
         ('{"file_name": "a.png", "text": "..."}', "no caption with a word"),
@@ -132,11 +132,13 @@ def test_a_bad_line_is_named(tmp_path, row, reason):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("", "must name the columns"),
-        ("a.png,a red bird\n", "must name the columns"),
-        ("file_name;text\na.png;b\n", "must name the columns"),
+        ("", "is empty"),
+        ("b,a red bird\n", "must name the columns file_name and text, and it is 'b,a red bird'"),
+        ("bild;beschreibung\na.png;b\n", "and it is 'bild;beschreibung'"),
         ("file_name,text\n", "is empty"),
-        ("file_name,text\na.png\n", "line 2: text must be text"),
+        ("file_name,text\na.png\n", "line 2: 1 columns where there must be 2"),
+        ("file_name,text\na.png,a bird, red\n", "line 2: 3 columns where there must be 2"),
+        ("file_name;text\na.png;a bird; red\n", "line 2: 3 columns where there must be 2"),
         ('file_name,text\na.png,"open\n', "no CSV"),
         ("file_name,text\na.png," + "a" * 200_000, "no CSV"),
     ],
@@ -205,7 +207,7 @@ def test_missing_pictures_are_named_or_listed_on_demand(tmp_path):
     write_folder(tmp_path, 5)
     (tmp_path / "3.png").unlink()
     assert "3.png" in refused(tmp_path)
-    source = Folder(tmp_path, allow_missing=True)
+    source = Folder(tmp_path, skip_broken=True)
     assert sum(len(source.examples(split)) for split in ("train", "test")) == 5
 
 

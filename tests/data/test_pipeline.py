@@ -10,7 +10,7 @@ from PIL import Image
 from ssagan_tf.config import Config
 from ssagan_tf.data.pipeline import first_captions, training_batches, vocabulary_of
 from ssagan_tf.data.records import prepare
-from ssagan_tf.data.source import Example
+from ssagan_tf.data.source import Example, Findings
 from ssagan_tf.text.captions import CaptionEncoder
 
 COUNT, SIZE = 11, 16
@@ -25,6 +25,8 @@ class Numbered:
     """
 
     name = "fake"
+    tokenizer = "published"
+    findings = Findings()
 
     def examples(self, split):
         return [self._example(split, index) for index in range({"train": COUNT, "test": 3}[split])]

@@ -10,7 +10,7 @@ from small_data import write_cub, write_folder
 
 from ssagan_tf.data import open_source, records
 from ssagan_tf.data.records import Prepared, is_prepared, open_prepared, prepare, verify
-from ssagan_tf.data.source import Example
+from ssagan_tf.data.source import Example, Findings
 from ssagan_tf.errors import UserError
 from ssagan_tf.text.vocabulary import Vocabulary
 
@@ -19,6 +19,8 @@ class Dots:
     """A source of single-coloured pictures; `stop_at` raises KeyboardInterrupt when that many were loaded."""
 
     name = "cub"
+    tokenizer = "published"
+    findings = Findings()
 
     def __init__(self, train: int = 11, test: int = 4, broken: tuple[str, ...] = (), stop_at: int | None = None):
         self.counts = {"train": train, "test": test}

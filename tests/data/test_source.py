@@ -10,15 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ssagan_tf.data.source import (
-    MAX_CAPTION_CHARACTERS,
-    decode_picture,
-    load_picture,
-    path_problem,
-    read_captions,
-    resize_short_side,
-    working_size,
-)
+from ssagan_tf.data.decoding import decode_picture, load_picture
+from ssagan_tf.data.reading import MAX_CAPTION_CHARACTERS, path_problem, read_captions
+from ssagan_tf.data.source import resize_short_side, working_size
 from ssagan_tf.errors import UserError
 
 BROKEN_PICTURES = {
@@ -83,7 +77,7 @@ def test_refuses_by_the_header_before_decoding_and_without_a_warning(tmp_path, w
     path = tmp_path / "bomb.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
     program = f"""
-from ssagan_tf.data.source import load_picture
+from ssagan_tf.data.decoding import load_picture
 try:
     load_picture({str(path)!r})
 except ValueError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from ssagan_tf.data.source import Example, check_split
+from ssagan_tf.data.source import Example, Findings, check_split
 from ssagan_tf.data.synthbirds.attributes import ATTRIBUTES, COLOURS, PLUMAGE, Bird, Dice, held_out, random_bird
 from ssagan_tf.data.synthbirds.canvas import check_size
 from ssagan_tf.data.synthbirds.captions import FIXED_CAPTIONS, Caption, captions, captions_with_attributes
@@ -48,10 +48,12 @@ class SynthBirds:
     """
 
     name = "synthbirds"
+    tokenizer = "published"
     FAMILY = 8  # of a pretraining that has the time for what it teaches
 
     def __init__(self, image_size: int, seed: int = 0, count: dict[str, int] | None = None, family: int = 1) -> None:
         check_size(image_size)
+        self.findings = Findings()
         self.family = family
         self.image_size = image_size
         self.seed = seed

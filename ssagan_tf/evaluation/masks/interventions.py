@@ -19,7 +19,7 @@ from PIL import Image
 
 from ssagan_tf import pictures
 from ssagan_tf.core import files
-from ssagan_tf.data.source import load_picture
+from ssagan_tf.data.decoding import load_picture
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.masks.swaps import difference, swap_word
 from ssagan_tf.networks.generator import FIRST_SIZE
