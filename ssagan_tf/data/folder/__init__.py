@@ -152,7 +152,7 @@ def _entries_of_tables(
             unread[file] = f"{rival} is read instead"
             continue
         folder = os.path.dirname(file)
-        table = read_table(tree.others[file], lambda name, folder=folder: lookup.is_there(name, folder))
+        table = read_table(tree.others[file], functools.partial(lookup.is_there, folder=folder))
         if table.reason:
             unread[file] = table.reason
             if _is_metadata(file):

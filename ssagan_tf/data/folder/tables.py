@@ -11,7 +11,8 @@ import io
 import json
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+import typing
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ssagan_tf.data.reading import path_problem, read_bytes
 from ssagan_tf.errors import UserError
@@ -104,7 +105,7 @@ def read_sidecar(path: pathlib.Path) -> list[str] | None:
         return None
 
 
-def _bad(reason: str):
+def _bad(reason: str) -> typing.NoReturn:
     raise _BadRow(reason)
 
 
@@ -159,7 +160,7 @@ def _read_json(table: Table, text: str) -> None:
     _add_objects(table, enumerate(_objects(content), start=1), "entry")
 
 
-def _objects(content: object) -> list[object]:
+def _objects(content: object) -> Sequence[object]:
     """The rows of a JSON file: a list, COCO's, a list within an object, or captions by file name."""
     if isinstance(content, list):
         return content
@@ -260,7 +261,8 @@ def _checked(name: object, captions: object, label: object, split: object, place
 
 def _read_delimited(table: Table, text: str, is_name: Callable[[str], bool], ending: str) -> None:
     lines = re.split(r"\r\n|\r|\n", text)
-    start, delimiters = 0, _DELIMITERS
+    start = 0
+    delimiters: tuple[str, ...] = _DELIMITERS
     if lines[0].lower().startswith("sep=") and lines[0][4:].strip('"') in _DELIMITERS:  # Excel's
         start, delimiters = 1, (lines[0][4:].strip('"'),)
     first = next((number for number in range(start, len(lines)) if lines[number].strip()), None)
@@ -324,7 +326,7 @@ def _row(cells: list[str], header: list[str], columns: dict, needed: int, delimi
         _bad(f"{len(cells)} columns where there must be {len(header)}: text must be text")
     name, label, split = (cells[columns[each][0]] if columns[each] else None for each in ("name", "label", "split"))
     captions = [cell for index in columns["captions"] if (cell := cells[index]).strip()]
-    return _checked(_uncounted(name.strip()), captions, label, split, place)
+    return _checked(_uncounted(str(name).strip()), captions, label, split, place)
 
 
 def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:

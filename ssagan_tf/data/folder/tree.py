@@ -77,12 +77,12 @@ class Tree:
                 self._left["folders that cannot be read"].append(prefix or str(folder))
                 continue
             for entry in entries:
-                name = prefix + entry.name
+                name, target = prefix + entry.name, None
                 self._linked |= entry.is_symlink()
                 if entry.name.startswith(".") or entry.name in _OF_SYSTEMS:
                     self._left["hidden files"] += [name] if is_picture(name) else []
                 elif entry.is_dir() or (target := _saved_link(entry)):
-                    path = pathlib.Path(entry.path) if entry.is_dir() else target
+                    path = pathlib.Path(entry.path) if entry.is_dir() or target is None else target
                     self._linked |= not entry.is_dir()
                     identity = _identity(path)
                     visits[identity] += 1
@@ -114,7 +114,7 @@ class Tree:
         groups = collections.defaultdict(list)
         for key, path in self.pictures.items():
             groups[os.path.realpath(path)].append(key)
-        originals = {}
+        originals: dict[str, str] = {}
         for place, keys in groups.items():
             first: dict[str | None, str] = {}
             for key in sorted(keys, key=lambda key: (str(self.pictures[key]) != place, key)):
