@@ -79,7 +79,7 @@ def count_of_graph(graph: tf.Graph) -> int:
     return total
 
 
-@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("fused", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_counted_operations_of_an_iteration_are_those_of_its_graph(fused):
     model = build(32, fused=fused)
     graph = tf.function(model.train_step).get_concrete_function(batch(3, 32)).graph
@@ -102,7 +102,11 @@ def test_a_published_picture_takes_63_billion_operations_and_the_network_has_the
     assert 60e9 < operations.generator_count(generator).forward < 66e9
 
 
-@pytest.mark.parametrize("plain", [[*literal.OF_TRAINING], *([name] for name in literal.OF_TRAINING)], ids=",".join)
+@pytest.mark.parametrize(
+    "plain",
+    [[*literal.OF_TRAINING], *(pytest.param([name], marks=pytest.mark.slow) for name in literal.OF_TRAINING)],
+    ids=",".join,
+)
 def test_the_literal_variant_trains_as_ours_does_whatever_it_does_plainly(plain, randomize):
     ours, other = build(16), build_literal(plain, 16)
     for part in ("generator", "discriminator", "text_encoder"):
@@ -122,7 +126,7 @@ def test_the_literal_variant_trains_as_ours_does_whatever_it_does_plainly(plain,
             np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("of", ["OF_TRAINING", "OF_SAMPLING"])
+@pytest.mark.parametrize("of", [pytest.param("OF_TRAINING", marks=pytest.mark.slow), "OF_SAMPLING"])
 def test_each_thing_done_plainly_is_another_graph(of):
     sizes = {"base_filters": 64, "image_size": 64, "noise_dim": 5, "sentence_dim": 6, "mask_filters": 4}
 
