@@ -155,7 +155,7 @@ def test_metadata_that_is_not_utf8_names_its_line(tmp_path):
 
 
 def test_a_caption_without_end_is_refused(tmp_path):
-    write_folder(tmp_path, 1, text="", captions=["a " * 10_000])
+    write_folder(tmp_path, 1, text="", captions=lambda _: ["a " * 10_000])
     assert "too long" in refused(tmp_path)
 
 
