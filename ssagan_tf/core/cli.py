@@ -12,6 +12,7 @@ if __name__ == "__main__":
 import contextlib
 import importlib
 import inspect
+import io
 import logging as stdlib_logging
 import os
 import pathlib
@@ -72,6 +73,8 @@ def run(main: Callable[[list[str]], int | None]) -> NoReturn:
         main: takes what is left of the command line, which is the script's name alone: other words are refused.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read by TensorFlow when it is imported
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # captions have letters that a terminal may lack
     logging.get_absl_handler().setFormatter(_Plain())
     logging.get_absl_handler().addFilter(_worth_telling)
     script = sys.modules[main.__module__]

@@ -86,6 +86,7 @@ def _spaced_unicode(texts: tf.Tensor) -> tf.Tensor:
     import tensorflow as tf
 
     letters, marks = _class_of(_is_letter), _class_of(_is_mark)
+    texts = tf.strings.regex_replace(texts, r"\x00", " ")  # would end a text when it is lowered
     spaced = tf.strings.regex_replace(_composed(tf.strings.lower(texts, "utf-8")), f"[^{letters}{marks}]+", " ")
     spaced = tf.strings.regex_replace(spaced, f"(^| )[{marks}]+", " ")
     return tf.strings.regex_replace(spaced, f"[{_class_of(_is_unspaced)}][{marks}]*", r" \0 ")

@@ -27,7 +27,8 @@ import { asSeed, fromHash, seedAfter, toHash } from "./state.js";
 const given = JSON.parse(readFileSync(0, "utf8"));
 const vocabulary = new Vocabulary(given.vocabulary);
 console.log(JSON.stringify({
-  words: given.captions.map(rules.tokenize),
+  words: given.captions.map((caption) => rules.tokenize(caption)),
+  unicode: given.captions.map((caption) => rules.tokenize(caption, "unicode")),
   ids: given.captions.map((caption) => vocabulary.encode(caption)),
   stream: given.seeds.map((seed) => [...rules.philoxWords(BigInt(seed), 9)]),
   noise: given.seeds.map((seed) => [...rules.normals(BigInt(seed), 101)]),
@@ -94,6 +95,7 @@ def answers(tmp_path_factory):
 
 def test_captions_become_the_same_words(answers):
     assert answers["words"] == [tokenize(caption) for caption in GIVEN["captions"]]
+    assert answers["unicode"] == [tokenize(caption, "unicode") for caption in GIVEN["captions"]]
     assert answers["ids"] == [VOCABULARY.encode(caption) for caption in GIVEN["captions"]]
     assert len(set(map(tuple, answers["words"]))) > COUNT // 2
 

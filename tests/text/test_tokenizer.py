@@ -2,13 +2,14 @@
 
 import re
 import sys
+import unicodedata
 
 import pytest
 import tensorflow as tf
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ssagan_tf.text.tokenizer import tokenize, tokenize_in_graph
+from ssagan_tf.text.tokenizer import lost_characters, tokenize, tokenize_in_graph
 
 tokenize_many = tf.function(tokenize_in_graph, input_signature=[tf.TensorSpec([None], tf.string)])
 
@@ -49,6 +50,70 @@ EXAMPLES = {
 @pytest.mark.parametrize("text, words", EXAMPLES.items())
 def test_published_rule_by_example(text, words):
     assert tokenize(text) == words
+
+
+UNICODE = {
+    "Großer GRÜNER Vogel": ["großer", "grüner", "vogel"],
+    "un œil élégant": ["un", "œil", "élégant"],
+    "u\u0308ber Vie\u0323\u0302t": ["über", "việt"],
+    "一只红鸟s bird鸟": ["一", "只", "红", "鸟", "s", "bird", "鸟"],
+    "カワセミが飛ぶ": ["カ", "ワ", "セ", "ミ", "が", "飛", "ぶ"],
+    "ฉันชอบ": ["ฉั", "น", "ช", "อ", "บ"],
+    "हिन्दी क\u093c \u0958": ["हिन्दी", "क\u093c", "क\u093c"],
+    "한국어 \u1112\u1161\u11ab": ["한국어", "한"],
+    "ΟΔΟΣ \u212bngstrom": ["οδος", "ångstrom"],
+    "❤\ufe0f red 🐦, snake_case!": ["red", "snake_case"],
+    "\ufffd\ufffd": [],
+    "": [],
+}
+unicode_many = tf.function(
+    lambda texts: tokenize_in_graph(texts, "unicode"), input_signature=[tf.TensorSpec([None], tf.string)]
+)
+
+
+def unicode_in_graph(texts: list[str]) -> list[list[str]]:
+    return [[word.decode() for word in row] for row in unicode_many(tf.constant(texts, tf.string)).to_list()]
+
+
+@pytest.mark.parametrize("text, words", UNICODE.items())
+def test_unicode_rule_by_example(text, words):
+    assert tokenize(text, "unicode") == words
+
+
+def test_unicode_rule_by_example_in_the_graph():
+    assert unicode_in_graph(list(UNICODE)) == list(UNICODE.values())
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_letters_of_all_scripts_give_the_same_unicode_words_in_python_and_in_the_graph(form):
+    points = [point for point in range(0x32400) if not 0xD800 <= point < 0xE000]
+    texts = [unicodedata.normalize(form, f"A{chr(point)}b {chr(point)} |") for point in points]
+    wrong = [
+        hex(point)
+        for point, text, found in zip(points, texts, unicode_in_graph(texts), strict=True)
+        if found != tokenize(text, "unicode")
+    ]
+    # Letters that are newer than TensorFlow's tables of upper and lower case.
+    assert len(wrong) < 100 and not [point for point in wrong if int(point, 16) < 0x1C00]
+
+
+@given(st.text(st.characters(codec="ascii"), max_size=40))
+def test_of_ascii_both_rules_make_the_same_words(text):
+    assert tokenize(text, "unicode") == tokenize(text)
+
+
+@pytest.mark.parametrize(
+    "text, rule, lost",
+    [
+        ("café au lait", "published", ["é"]),
+        ("café au lait", "unicode", []),
+        ("鸟 🐦", "published", ["鸟", "🐦"]),
+        ("鸟 🐦 — “ok”…", "unicode", ["🐦"]),
+        ("white\ufffd\ufffdbelly", "published", []),
+    ],
+)
+def test_characters_that_a_rule_drops_are_named(text, rule, lost):
+    assert lost_characters(text, rule) == lost
 
 
 def test_graph_follows_the_examples():

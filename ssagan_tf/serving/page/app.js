@@ -2,7 +2,6 @@
 
 import { Unreachable } from "./errors.js";
 import { download } from "./pictures.js";
-import { tokenize } from "./rules.js";
 import { COUNTS, asSeed, fromHash, seedAfter, toHash } from "./state.js";
 import { figuresOf } from "./views.js";
 import { Vocabulary } from "./vocabulary.js";
@@ -69,7 +68,7 @@ function showStage() {
 
 function showSwap() {
   const wanted = swapOf(state, vocabulary);
-  const words = tokenize(state.caption);
+  const words = vocabulary.tokenize(state.caption);
   const pressed = state.view === "swap" ? wanted?.index : undefined;
   showWords($("words"), state.caption, vocabulary, pressed, {
     choose: (index) => {

@@ -4,8 +4,20 @@
 const NOT_ASCII = /[^\x00-\x7f]/g;
 const WORD = /[\p{L}\p{N}_]+/gu; // Python's \w
 
-/** The words of a caption: lower case, runs of word characters, of each its ASCII characters; none empty. */
-export function tokenize(text) {
+// The first line of a vocabulary, the name of padding, says by which rule captions become words.
+export const PADDINGS = { "<end>": "published", "<end:unicode>": "unicode" };
+const BETWEEN = /[^\p{L}\p{M}\p{N}_]+/gu;
+const LONE_MARKS = /(^| )\p{M}+/gu;
+// Letters of scripts without spaces, each a word with its marks: UNSPACED of Python's module.
+const ALONE =
+  /(?=[\p{L}\p{N}])[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3007\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\u{20000}-\u{323af}]\p{M}*/gu;
+
+/** The words of a caption by the rule "published", ASCII letters alone, or "unicode", letters of all scripts. */
+export function tokenize(text, rule = "published") {
+  if (rule === "unicode") {
+    const spaced = text.toLowerCase().normalize("NFC").replace(BETWEEN, " ").replace(LONE_MARKS, " ");
+    return spaced.replace(ALONE, " $& ").split(" ").filter((word) => word);
+  }
   const runs = text.replaceAll("\ufffd\ufffd", " ").toLowerCase().match(WORD) ?? [];
   return runs.map((run) => run.replace(NOT_ASCII, "")).filter((word) => word);
 }

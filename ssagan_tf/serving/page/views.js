@@ -1,7 +1,6 @@
 // What there is to see: for each view its figures, what they need drawn and how they are painted.
 
 import { paint, paintDifference, paintMask } from "./pictures.js";
-import { tokenize } from "./rules.js";
 import { seedAfter } from "./state.js";
 import { swapOf, swapped } from "./words.js";
 
@@ -27,7 +26,7 @@ function swap(state, vocabulary) {
   if (!wanted) {
     return [];
   }
-  const words = tokenize(state.caption);
+  const words = vocabulary.tokenize(state.caption);
   const [from, to] = [words[wanted.index], wanted.replacement];
   // The mask has a figure of its own here, and would hide what changes.
   const bare = { show: (canvas, pictures) => shown(canvas, pictures, 0) };

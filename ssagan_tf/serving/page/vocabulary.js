@@ -1,6 +1,6 @@
 // The words that the model knows, and those that are spelled like one that it does not.
 
-import { tokenize } from "./rules.js";
+import { PADDINGS, tokenize } from "./rules.js";
 
 const CUTOFF = 0.6; // of likeness; below it a word is no suggestion
 const LONGEST = 40; // characters of a word that is looked for
@@ -9,6 +9,7 @@ export class Vocabulary {
   /** @param {string} text a word a line; a line's number from 0 is its word's id, and 0 is no word. */
   constructor(text) {
     const lines = text.split("\n");
+    this.rule = PADDINGS[lines[0]];
     this.ids = new Map(lines.map((word, id) => [word, id]).filter(([word, id]) => word && id));
     this.words = [...this.ids.keys()];
   }
@@ -17,9 +18,14 @@ export class Vocabulary {
     return this.ids.has(word);
   }
 
+  /** A caption's words, known or not. */
+  tokenize(caption) {
+    return tokenize(caption, this.rule);
+  }
+
   /** Ids of a caption's known words, in order. */
   encode(caption) {
-    return tokenize(caption).flatMap((word) => this.ids.get(word) ?? []);
+    return this.tokenize(caption).flatMap((word) => this.ids.get(word) ?? []);
   }
 
   /** The known words spelled most like `word`, nearest first, as Python's `Vocabulary.suggest` has them. */

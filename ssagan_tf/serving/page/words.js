@@ -1,7 +1,5 @@
 // A caption word by word: what is known, what may be meant, what a word can be swapped for.
 
-import { tokenize } from "./rules.js";
-
 const COLOURS = new Set(
   ("red orange yellow green blue purple black white brown grey gray pink violet gold golden silver tan beige " +
     "maroon crimson scarlet turquoise teal cyan magenta olive navy indigo rust cream peach lilac").split(" "),
@@ -15,13 +13,13 @@ const SHOWN = 60; // words of a long caption
 
 /** A caption to begin with, all of whose words are known. */
 export function exampleFor(vocabulary) {
-  const known = EXAMPLES.find((caption) => tokenize(caption).every((word) => vocabulary.has(word)));
+  const known = EXAMPLES.find((caption) => vocabulary.tokenize(caption).every((word) => vocabulary.has(word)));
   return known ?? vocabulary.words.slice(0, 3).join(" ");
 }
 
 /** What stands in the boxes below a caption: its words, and for an unknown one suggestions. */
 export function showWords(box, caption, vocabulary, pressed, { choose, correct }) {
-  const words = tokenize(caption);
+  const words = vocabulary.tokenize(caption);
   const boxes = words.slice(0, SHOWN).flatMap((word, index) => {
     if (vocabulary.has(word)) {
       return [button(word, `Swap ${word}`, () => choose(index), index === pressed)];
@@ -81,7 +79,7 @@ export function replacements(vocabulary, word) {
  * @returns {{index: number, replacement: string} | null} null where there is no known word.
  */
 export function swapOf({ caption, word, swap }, vocabulary) {
-  const words = tokenize(caption);
+  const words = vocabulary.tokenize(caption);
   const known = [...words.keys()].filter((index) => vocabulary.has(words[index]));
   const asked = word !== "" && known.includes(Number(word)) ? Number(word) : undefined;
   const index = asked ?? known.find((at) => COLOURS.has(words[at])) ?? known[0];
