@@ -1,8 +1,8 @@
 """Compares a model's exports with the model: size, difference of the pictures, time and memory, as a Markdown table.
 
     python scripts/export.py --model=runs/mine --out=saved_models/birds --format=saved_model,tflite
-    python scripts/compare_exports.py --model=runs/mine --export=saved_models/birds/1
-    python scripts/compare_exports.py --model=runs/mine --export=saved_models/birds/1 --captions_file=captions.txt
+    python scripts/compare_exports.py --model=runs/mine --export=saved_models/birds
+    python scripts/compare_exports.py --model=runs/mine --export=saved_models/birds --captions_file=captions.txt
 
 Each draws the same captions with the same seeds, a picture at a time, in a process of its own, once with one thread and
 once with two. Differences are in 255ths; times are medians, from caption to picture, and true only on a quiet machine.
@@ -18,7 +18,7 @@ from ssagan_tf.data.synthbirds.captions import FIXED_CAPTIONS
 from ssagan_tf.export import comparison
 
 _MODEL = cli.path_flag("model", None, "Run folder or model folder that was exported.", ("hf", "kaggle"), required=True)
-_EXPORT = cli.path_flag("export", None, "A version's folder that export.py wrote.", required=True)
+_EXPORT = cli.path_flag("export", None, "Folder that export.py wrote.", required=True)
 _FILE = cli.path_flag("captions_file", None, "What to draw, a caption a line [default: eight drawn birds].")
 _COUNT = flags.DEFINE_integer("count", 4, "Pictures of each caption.", lower_bound=1, upper_bound=1000)
 

@@ -5,8 +5,9 @@
         --captions_file=captions.txt
     python scripts/export.py --model=runs/mine --out=saved_models/birds --format=web
 
-The model is a run folder made by train.py or a model folder. Each call writes a further version, saved_models/birds/1,
-saved_models/birds/2, ..., whole or not at all, so that a server that watches the folder never sees half a model.
+The model is a run folder made by train.py or a model folder. SavedModels are numbered, saved_models/birds/1,
+saved_models/birds/2, ..., and written whole or not at all, so that a server that watches the folder never sees half a
+model. Other formats lie beside them, saved_models/birds/tflite, ..., and replace what was there.
 """
 
 import pathlib
@@ -17,7 +18,7 @@ from ssagan_tf.core import cli
 from ssagan_tf.export import FORMATS
 
 _MODEL = cli.path_flag("model", None, "Run folder or model folder.", ("hf", "kaggle"), required=True)
-_OUT = cli.path_flag("out", None, "Folder of all versions; its name is the model's name.", required=True)
+_OUT = cli.path_flag("out", None, "Folder to write into; its name is the model's name.", required=True)
 _CHECKPOINT = cli.checkpoint_flag()
 _FORMAT = flags.DEFINE_list("format", ["saved_model"], f"Some of {', '.join(FORMATS)}, separated by commas.")
 _CAPTIONS = flags.DEFINE_string(
@@ -38,7 +39,8 @@ def main(_) -> None:
 
     captions = read_captions(_CAPTIONS.value) if _CAPTIONS.value else ()
     model = load_model(_MODEL.value, _CHECKPOINT.value, trust=_TRUST.value)
-    cli.say(f"Wrote {export(model, pathlib.Path(_OUT.value), _FORMAT.value, captions)}")
+    out = export(model, pathlib.Path(_OUT.value), _FORMAT.value, captions)
+    cli.say(f"Wrote {', '.join(_FORMAT.value)} into {out}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     pip install ai-edge-litert numpy pillow
     python scripts/sample_tflite.py --caption="a small bird with a red crown and a yellow belly"
-    python scripts/sample_tflite.py --model=saved_models/birds/1/tflite --caption="a bird with a red crown"
+    python scripts/sample_tflite.py --model=saved_models/birds/tflite --caption="a bird with a red crown"
     python scripts/sample_tflite.py --model=float16.tflite --caption="a red bird" --caption="a blue bird" --seed=7
     python scripts/sample_tflite.py --model=float16.tflite --captions_file=captions.txt --out=sheet.png
 
@@ -66,7 +66,7 @@ def _flags() -> argparse.Namespace:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    bundled = str(BUNDLED_MODEL / "1" / "tflite")
+    bundled = str(BUNDLED_MODEL / "tflite")
     add("--model", default=bundled, metavar="PATH", help="A .tflite file, or a folder of them [default: bundled].")
     add("--caption", action="append", default=[], metavar="TEXT", help="What to draw; may be given several times.")
     add("--captions_file", metavar="FILE", help="Text file with more captions, one a line.")

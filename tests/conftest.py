@@ -88,7 +88,7 @@ def device_export(tiny_model, tmp_path_factory):
     model = tiny_model(64, random=True, max_words=6)
     folder = tmp_path_factory.mktemp("export")
     tflite.export(model, folder)
-    return model, folder / tflite.FOLDER
+    return model, folder
 
 
 @contextlib.contextmanager

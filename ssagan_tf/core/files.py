@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import glob
 import hashlib
 import importlib.resources
 import os
@@ -54,6 +55,8 @@ def _reporting(path: pathlib.Path, only: pathlib.Path | None = None) -> Iterator
     """Says of `path` what went wrong; leaves alone what went wrong with files outside of `only`."""
     try:
         yield
+    except UserError:
+        raise
     except OSError as error:
         if (
             only is not None
@@ -64,6 +67,11 @@ def _reporting(path: pathlib.Path, only: pathlib.Path | None = None) -> Iterator
         reason = error.strerror or str(error)
         what_to_do = "Free some space" if error.errno in _FULL else "Choose a folder that can be written to"
         raise UserError(f"Could not write. Received: {path}: {reason}. {what_to_do}.") from error
+    except Exception as error:  # TensorFlow writes by itself, and has errors of its own.
+        reason = next((text for text in map(os.strerror, _FULL) if text in str(error)), "")
+        if not reason:
+            raise
+        raise UserError(f"Could not write. Received: {path}: {reason}. Free some space.") from error
 
 
 def inside(folder: str | os.PathLike, name: str) -> pathlib.Path:
@@ -138,34 +146,68 @@ def append(path: str | os.PathLike, text: str) -> None:
 
 
 @contextlib.contextmanager
-def folder_written_atomically(path: str | os.PathLike, same_name: bool = False) -> Iterator[pathlib.Path]:
+def folder_written_atomically(
+    path: str | os.PathLike, same_name: bool = False, replace: bool = False
+) -> Iterator[pathlib.Path]:
     """Gives a folder to fill beside `path`, which becomes `path` at the end, or vanishes on an error.
+
+    What a killed process left behind while it filled such a folder is removed.
 
     Args:
         path: the folder.
         same_name: whether the one to fill, which is not made then, has its name, where that goes into the files.
+        replace: whether `path` may be there already; then it is another one from one moment to the next.
 
     Raises:
-        UserError: `path` exists, the disk is full or the parent is read-only.
+        UserError: `path` exists and is not to be replaced, the disk is full or the parent is read-only.
     """
     path = pathlib.Path(path)
     with _reporting(path):
-        if path.exists():
+        if path.exists() and not (replace and path.is_dir()):
             raise UserError(f"The folder exists already. Received: {path}. Choose another name or remove it.")
+        _remove_abandoned(path)
         aside = _aside(path)
         aside.mkdir(parents=True)
         filled = aside / path.name if same_name else aside
     try:
-        with _reporting(path, only=aside):
-            yield filled
-        with _reporting(path):
-            for file in filled.rglob("*"):
-                flush_to_disk(file)
-            flush_to_disk(filled)
-            os.rename(filled, path)
-            flush_to_disk(path.parent)
+        with _held(aside):
+            with _reporting(path, only=aside):
+                yield filled
+            with _reporting(path):
+                for file in filled.rglob("*"):
+                    flush_to_disk(file)
+                flush_to_disk(filled)
+                if replace and path.exists():
+                    os.rename(path, _aside(path))
+                os.rename(filled, path)
+                flush_to_disk(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+    if replace:
+        _remove_abandoned(path)  # what was there before
+
+
+@contextlib.contextmanager
+def _held(folder: pathlib.Path) -> Iterator[None]:
+    """Locks a folder; the lock ends with the process, however that ends."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(path: pathlib.Path) -> None:
+    """Removes folders for `path` that nobody fills any more."""
+    for folder in path.parent.glob(f".{glob.escape(path.name)}.????????.partial"):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 @contextlib.contextmanager

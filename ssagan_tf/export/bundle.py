@@ -2,7 +2,7 @@
 
 NAME/README.md                       model card: what it is, its scores, how it was made
 NAME/config.json  vocabulary.txt  model.safetensors  training.safetensors    for `SSAGAN.from_preset`
-NAME/1/                              SavedModel; the TFLite files are in tflite/
+NAME/1/  NAME/tflite/                SavedModel, TFLite files
 NAME/SERVING.md, *.config, compose.yaml                                      for TensorFlow Serving
 NAME/sheet.png                       what it draws
 """
@@ -41,7 +41,7 @@ Each row is a caption, each column a seed from 0 on; nothing was picked.
 python scripts/sample.py --model={folder} --caption="{caption}"
 ```
 
-The SavedModel is in `1/`, how to serve it in `SERVING.md`, files for LiteRT in `1/tflite/`.
+The SavedModel is in `1/`, how to serve it in `SERVING.md`, files for LiteRT in `tflite/`.
 
 ## What it is
 

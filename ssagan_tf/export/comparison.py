@@ -22,6 +22,7 @@ import numpy as np
 from ssagan_tf import on_device, pictures
 from ssagan_tf.core.progress import Bar
 from ssagan_tf.errors import UserError
+from ssagan_tf.export import exported
 from ssagan_tf.text.vocabulary import Vocabulary
 
 THREADS = (1, 2)
@@ -65,13 +66,13 @@ class Loaded:
 
 
 def compare(
-    model: pathlib.Path, version: pathlib.Path, captions: Sequence[str], count: int = 4, progress: bool = False
+    model: pathlib.Path, folder: pathlib.Path, captions: Sequence[str], count: int = 4, progress: bool = False
 ) -> list[Row]:
     """Measures a model and all its exports.
 
     Args:
         model: run folder or model folder.
-        version: a version's folder that `export` wrote, of whatever formats.
+        folder: what `export` wrote, in whatever formats.
         captions: to draw.
         count: pictures of each caption, of seeds 0, 1, ...
         progress: whether to show how far it is.
@@ -79,9 +80,9 @@ def compare(
     Raises:
         UserError: nothing to compare, or one of them cannot be drawn with.
     """
-    found = dict(_found(pathlib.Path(model), pathlib.Path(version)))
+    found = dict(_found(pathlib.Path(model), pathlib.Path(folder)))
     if len(found) < 2:
-        raise UserError(f"No export found. Received: {version}. Give a version's folder that export.py wrote.")
+        raise UserError(f"No export found. Received: {folder}. Give a folder that export.py wrote.")
     rows, reference = [], None
     with Bar(len(found) * len(THREADS), "measurements", progress) as bar:
         for name, (kind, path) in found.items():
@@ -109,15 +110,16 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _found(model: pathlib.Path, version: pathlib.Path) -> Iterator[tuple[str, tuple[str, pathlib.Path]]]:
+def _found(model: pathlib.Path, folder: pathlib.Path) -> Iterator[tuple[str, tuple[str, pathlib.Path]]]:
     """Name of each, and its kind and path; Keras first."""
     yield "Keras", ("keras", model)
-    if (version / "saved_model.pb").is_file():
-        yield "SavedModel", ("saved_model", version)
-    if (version / "onnx").is_dir():
-        yield "ONNX", ("onnx", version / "onnx")
+    found = exported(folder)
+    if "saved_model" in found:
+        yield "SavedModel", ("saved_model", found["saved_model"])
+    if "onnx" in found:
+        yield "ONNX", ("onnx", found["onnx"])
     for variant in on_device.VARIANTS:
-        path = version / "tflite" / f"{variant}.tflite"
+        path = found.get("tflite", folder) / f"{variant}.tflite"
         if path.is_file():
             yield f"TFLite {variant}", ("tflite", path)
 

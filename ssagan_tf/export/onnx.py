@@ -10,26 +10,35 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
+from ssagan_tf.core import files
 from ssagan_tf.errors import UserError
 from ssagan_tf.export.graph import DeviceGraphs
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.weights.model_folder import VOCABULARY_FILE
 
-FOLDER = "onnx"
+BATCH = "batch"  # name of the dimension
 _OPSET = 17
 
 
 def export(model: SSAGAN, folder: pathlib.Path, captions: Sequence[str] = ()) -> None:
-    """Writes `folder/onnx`: text.onnx, image.onnx and the vocabulary. Raises UserError if tf2onnx is not installed."""
+    """Writes text.onnx, image.onnx and the vocabulary. Raises UserError if tf2onnx is not installed."""
     try:
         import tf2onnx
     except ImportError as error:
         raise UserError(
             f"ONNX files are written with tf2onnx. Received: {error}. Run pip install -e '.[onnx]'."
         ) from error
-    folder = folder / FOLDER
     model.require_vocabulary().save(folder / VOCABULARY_FILE)
     for name, function in DeviceGraphs(model).functions().items():
-        tf2onnx.convert.from_function(
-            function, function.input_signature, opset=_OPSET, output_path=str(folder / f"{name}.onnx")
-        )
+        converted, _ = tf2onnx.convert.from_function(function, function.input_signature, opset=_OPSET)
+        for value in [*converted.graph.input, *converted.graph.output]:
+            _name_dimensions(value)
+        files.write_atomically(folder / f"{name}.onnx", converted.SerializeToString())
+
+
+def _name_dimensions(value) -> None:
+    """Calls the first dimension of an input or output the batch; the others have their sizes."""
+    batch, *others = value.type.tensor_type.shape.dim
+    batch.dim_param = BATCH
+    if not all(dimension.dim_value for dimension in others):
+        raise RuntimeError(f"An ONNX file has a dimension without a size: {value}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import re
 import shlex
@@ -19,11 +20,8 @@ from ssagan_tf.text.vocabulary import Vocabulary
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
-_FLAGS = {
-    "model_config_file": "models.config",
-    "batching_parameters_file": "batching.config",
-    "monitoring_config_file": "monitoring.config",
-}
+_FLAGS = {"model_config_file": "models.config", "monitoring_config_file": "monitoring.config"}
+_IMAGE = "tensorflow/serving:2.19.1"
 
 _MODELS = """# Which model the server runs: the newest version in the folder, and a newer one as soon as it is there.
 model_config_list {{
@@ -36,15 +34,6 @@ model_config_list {{
 }}
 """
 
-_BATCHING = """# Sized for two CPU cores. Pictures are drawn one by one, so a batch gains little and none is waited
-# for; this bounds the work under way and the queue, beyond which requests are told to come back later.
-max_batch_size {{ value: {most} }}
-batch_timeout_micros {{ value: 0 }}
-num_batch_threads {{ value: 2 }}
-max_enqueued_batches {{ value: 100 }}
-enable_large_batch_splitting {{ value: false }}
-"""
-
 _MONITORING = """# For Prometheus, on the REST port.
 prometheus_config {
   enable: true
@@ -52,10 +41,16 @@ prometheus_config {
 }
 """
 
+# Its image has no curl, but bash speaks TCP.
+_HEALTH = (
+    "exec 3<>/dev/tcp/127.0.0.1/8501 && printf 'GET /v1/models/{name} HTTP/1.0\\r\\n\\r\\n' >&3 && "
+    "grep -q '\"AVAILABLE\"' <&3"
+)
+
 _COMPOSE = """# docker compose up: the model on this machine alone, gRPC on port 8500 and REST on port 8501.
 services:
   server:
-    image: tensorflow/serving
+    image: {image}
     command:
 {command}
     ports:
@@ -63,16 +58,109 @@ services:
       - "127.0.0.1:8501:8501"
     volumes:
       - ".:/models/{name}:ro"
-    # For more cores raise this, num_batch_threads in batching.config and the parallelism above.
+    healthcheck:
+      test: ["CMD", "bash", "-c", {health}]
+      interval: 10s
+      timeout: 5s
+      retries: 3
+      start_period: 60s
+    # For more cores raise this and the parallelism above.
     cpus: 2
     mem_limit: 4g
     restart: unless-stopped
 """
 
+_KUBERNETES = """# Kubernetes, two ways; keep one. Written by the manuals and not tried on a cluster: read it first.
+# Both expect this folder on a volume claim, called "models", under the name {name}.
+
+# 1. TensorFlow Serving by itself: kubectl apply -f k8s.yaml --selector way=plain
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {label}
+  labels: {{app: {label}, way: plain}}
+spec:
+  selector:
+    matchLabels: {{app: {label}}}
+  template:
+    metadata:
+      labels: {{app: {label}}}
+    spec:
+      terminationGracePeriodSeconds: 60
+      containers:
+        - name: server
+          image: {image}
+          args:
+{arguments}
+          ports:
+            - {{name: grpc, containerPort: 8500}}
+            - {{name: rest, containerPort: 8501}}
+          # It answers this path with an error until a version of the model is loaded.
+          startupProbe:
+            httpGet: {{path: /v1/models/{name}/metadata, port: rest}}
+            periodSeconds: 5
+            failureThreshold: 60
+          readinessProbe:
+            httpGet: {{path: /v1/models/{name}/metadata, port: rest}}
+            periodSeconds: 10
+          livenessProbe:
+            tcpSocket: {{port: rest}}
+            periodSeconds: 20
+          resources:
+            requests: {{cpu: "1", memory: 1Gi}}
+            limits: {{cpu: "2", memory: 4Gi}}
+          volumeMounts:
+            - {{name: models, mountPath: /models, readOnly: true}}
+      volumes:
+        - name: models
+          persistentVolumeClaim: {{claimName: models, readOnly: true}}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: {label}
+  labels: {{app: {label}, way: plain}}
+spec:
+  selector: {{app: {label}}}
+  ports:
+    - {{name: grpc, port: 8500, targetPort: grpc}}
+    - {{name: rest, port: 8501, targetPort: rest}}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata:
+  name: {label}
+  labels: {{app: {label}, way: plain}}
+spec:
+  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {label}}}
+  minReplicas: 1
+  maxReplicas: 4
+  metrics:
+    - type: Resource
+      resource: {{name: cpu, target: {{type: Utilization, averageUtilization: 80}}}}
+---
+# 2. By KServe, which brings a server of its own: kubectl apply -f k8s.yaml --selector way=kserve
+apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata:
+  name: {label}
+  labels: {{way: kserve}}
+spec:
+  predictor:
+    minReplicas: 1
+    maxReplicas: 4
+    model:
+      modelFormat: {{name: tensorflow}}
+      storageUri: pvc://models/{name}
+      resources:
+        requests: {{cpu: "1", memory: 1Gi}}
+        limits: {{cpu: "2", memory: 4Gi}}
+"""
+
 _README = """# {name}
 
 Pictures of captions with SSA-GAN, {size} x {size} pixels, for TensorFlow Serving and TensorFlow; exported by ssagan_tf.
-The vocabulary, {words:,} words, is in `assets/vocabulary.txt` of each version.
+The vocabulary, {words} words, is in `assets/vocabulary.txt` of each version.
 
 In this folder:
 
@@ -111,7 +199,7 @@ def example_caption(vocabulary: Vocabulary) -> str:
 
 
 def write_server_files(version: pathlib.Path, vocabulary: Vocabulary, max_words: int) -> None:
-    """Writes settings, compose.yaml and SERVING.md beside a version; settings that are there already are left alone.
+    """Writes settings and SERVING.md beside a version; settings that are there already are left alone.
 
     Args:
         version: folder of a SavedModel.
@@ -124,28 +212,35 @@ def write_server_files(version: pathlib.Path, vocabulary: Vocabulary, max_words:
     out = version.parent
     name = check_name(out)
     flags = [f"--{flag}=/models/{name}/{file}" for flag, file in _FLAGS.items()]
-    flags += ["--enable_batching", "--tensorflow_intra_op_parallelism=2", "--rest_api_timeout_in_ms=60000"]
-    command = "\n".join(f"      - {flag}" for flag in flags)
+    flags += ["--tensorflow_intra_op_parallelism=2", "--rest_api_timeout_in_ms=60000"]
+    about = {"name": name, "image": _IMAGE, "label": _label(name)}
+    about["command"] = "\n".join(f"      - {flag}" for flag in flags)
+    about["arguments"] = "\n".join(f"            - {flag}" for flag in flags)
     settings = {
-        "models.config": _MODELS.format(name=name),
-        "batching.config": _BATCHING.format(most=MOST_PICTURES),
+        "models.config": _MODELS.format(**about),
         "monitoring.config": _MONITORING,
-        "compose.yaml": _COMPOSE.format(name=name, command=command),
+        "compose.yaml": _COMPOSE.format(**about, health=json.dumps(_HEALTH.format(name=name))),
+        "k8s.yaml": _KUBERNETES.format(**about),
     }
     for file, text in settings.items():
         if not (out / file).exists():
             files.write_atomically(out / file, text)
     mount = ["-p", "127.0.0.1:8500:8500", "-p", "127.0.0.1:8501:8501", "-v", f'"$PWD":/models/{name}:ro']
-    docker = " \\\n  ".join([" ".join(["docker run --rm", *mount, "tensorflow/serving"]), *flags])
+    docker = " \\\n  ".join([" ".join(["docker run --rm", *mount, _IMAGE]), *flags])
     rows = signatures(version)
     size = rows["generate"].outputs["images"].tensor_shape.dim[1].size
     table = "\n".join(f"| `{name}` | {_listed(row.inputs)} | {_listed(row.outputs)} |" for name, row in rows.items())
-    about = {"name": name, "size": size, "words": len(vocabulary) - 1, "most": MOST_PICTURES}
+    about = {"name": name, "size": str(size), "words": f"{len(vocabulary) - 1:,}", "most": str(MOST_PICTURES)}
     # A text encoder of others reads whatever it reads, words that the vocabulary lacks included.
     by_words = "words" in rows["encode_text"].outputs
     about["read"] = f"of which the first {max_words} known words count" if by_words else "read by its text encoder"
     readme = _README.format(**about, docker=docker, signatures=table, caption=example_caption(vocabulary))
     files.write_atomically(out / "SERVING.md", readme)
+
+
+def _label(name: str) -> str:
+    """A name that Kubernetes takes."""
+    return re.sub("[^a-z0-9]+", "-", f"ssagan-{name.lower()}")[:63].strip("-")
 
 
 def signatures(version: pathlib.Path) -> dict:

@@ -34,13 +34,11 @@ from ssagan_tf.export.tflite_metadata import Tensor, described
 from ssagan_tf.networks.generator import FIRST_SIZE
 from ssagan_tf.ssagan import SSAGAN
 
-FOLDER = "tflite"
 _CALIBRATION_PICTURES = 32
 
 
 def export(model: SSAGAN, folder: pathlib.Path, captions: Sequence[str] = ()) -> None:
-    """Writes `folder/tflite`: a file of each accuracy, the vocabulary, and the module that draws with them."""
-    folder = folder / FOLDER
+    """Writes a file of each accuracy, the vocabulary, and the module that draws with them."""
     model.require_vocabulary().save(folder / on_device.VOCABULARY_FILE)
     shutil.copy(on_device.__file__, folder)
     vocabulary = (folder / on_device.VOCABULARY_FILE).read_bytes()

@@ -1,7 +1,7 @@
 """A folder that draws in a browser: the demo's page, the model as a TFLite file, and how to get LiteRT's runtime.
 
 Any host of static files serves it; nothing of the captions leaves the browser. The runtime, 28 MB of WebAssembly of
-which a browser loads a third, is not part of this package: `npm install` in the folder brings it, as its README says.
+which a browser loads a third, is not part of this package: `npm ci` in the folder brings it, as its README says.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from ssagan_tf.networks.generator import FIRST_SIZE
 from ssagan_tf.serving import assets
 from ssagan_tf.ssagan import SSAGAN
 
-FOLDER = "web"
 MODEL_FILE = "model.tflite"
 _VARIANT = "float16"  # half of float32 to load, no difference that can be seen
 _CHECK_SEED = 7
@@ -24,9 +23,8 @@ _CHECKED_VALUES = 256
 
 
 def export(model: SSAGAN, folder: pathlib.Path, captions: Sequence[str] = ()) -> None:
-    """Writes `folder/web`."""
+    """Writes the page, the model and its vocabulary; the model's name is that of the folder around `folder`."""
     name = folder.resolve().parent.name
-    folder = folder / FOLDER
     for name_of_file, content in {**assets.web_files(), **assets.page_files()}.items():
         files.write_atomically(folder / name_of_file, content)
     model.require_vocabulary().save(folder / assets.VOCABULARY_FILE)

@@ -2,6 +2,8 @@
 
 import pathlib
 
+SAVED_MODEL_FILE = "saved_model.pb"
+
 
 def next_version(out: pathlib.Path) -> pathlib.Path:
     """The folder of the version after the largest there is."""
@@ -11,5 +13,5 @@ def next_version(out: pathlib.Path) -> pathlib.Path:
 
 def newest_version(out: pathlib.Path) -> pathlib.Path | None:
     """The newest version with a SavedModel, or None if there is none."""
-    versions = [path for path in out.glob("*") if path.name.isdecimal() and (path / "saved_model.pb").is_file()]
+    versions = [path for path in out.glob("*") if path.name.isdecimal() and (path / SAVED_MODEL_FILE).is_file()]
     return max(versions, key=lambda path: int(path.name), default=None)

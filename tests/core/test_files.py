@@ -1,9 +1,12 @@
+import errno
 import hashlib
 import os
 import pathlib
 import signal
 import socket
+import subprocess
 import sys
+import textwrap
 
 import processes
 import pytest
@@ -193,6 +196,33 @@ def test_an_error_of_reading_something_else_is_not_told_as_one_of_writing(tmp_pa
         with files.folder_written_atomically(tmp_path / "b"):
             (tmp_path / "missing").read_text()
     assert entries(tmp_path) == []
+
+
+def test_what_a_killed_process_left_behind_is_removed_by_the_next_and_what_is_being_filled_is_not(tmp_path):
+    program = """
+        import sys, time
+        from ssagan_tf.core import files
+        with files.folder_written_atomically(sys.argv[1]) as aside:
+            (aside / "half").write_text("half")
+            print("filling", flush=True)
+            time.sleep(60)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "b")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "filling\n"
+        with files.folder_written_atomically(tmp_path / "b", replace=True):
+            assert len(list(tmp_path.glob(".b.*.partial"))) == 2
+        other.kill()
+    assert len(list(tmp_path.glob(".b.*.partial"))) == 1
+    with files.folder_written_atomically(tmp_path / "b", replace=True):
+        pass
+    assert entries(tmp_path) == ["b"]
+
+
+def test_an_error_of_another_library_that_the_disk_is_full_is_told_as_such(tmp_path):
+    with pytest.raises(UserError, match="Could not write. Received: .*/b: No space left on device. Free some space."):
+        with files.folder_written_atomically(tmp_path / "b"):
+            raise RuntimeError(f"{tmp_path}/b/x; {os.strerror(errno.ENOSPC)} [Op:Save]")
 
 
 def test_a_folder_that_exists_is_kept(tmp_path):

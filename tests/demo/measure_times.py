@@ -1,8 +1,8 @@
 """Measures the table of docs/demo.md, and prints it.
 
 python scripts/export.py --model=saved_models/synthbirds-64 --format=web --out=web/birds
-(cd web/birds/1/web && npm install)
-python -m http.server --directory web/birds/1/web 8000 &
+(cd web/birds/web && npm ci)
+python -m http.server --directory web/birds/web 8000 &
 python scripts/demo.py &
 python tests/demo/measure_times.py
 """
@@ -37,7 +37,7 @@ def main(_) -> None:
 
 def _python() -> float:
     """Seconds a picture, median."""
-    sampler = Sampler(files.BUNDLED_MODEL / "1" / "tflite" / "float16.tflite", threads=1)
+    sampler = Sampler(files.BUNDLED_MODEL / "tflite" / "float16.tflite", threads=1)
     return (
         statistics.median(_timed(lambda: sampler.generate("a red bird", count=_PICTURES)) for _ in range(20))
         / _PICTURES

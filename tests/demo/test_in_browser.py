@@ -45,7 +45,7 @@ def web(birds, tmp_path_factory):
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not installed.")
-    done = processes.run(npm, "install", "--no-audit", "--no-fund", cwd=folder)
+    done = processes.run(npm, "ci", "--no-audit", "--no-fund", cwd=folder)
     if done.returncode:
         pytest.skip(f"npm could not install the runtime: {done.stderr[-300:]}")
     shutil.rmtree(folder / "node_modules")

@@ -36,7 +36,7 @@ def test_the_folder_has_all_formats_that_draw_what_the_run_draws(trained, tmp_pa
     model = SSAGAN.from_preset(out)
     np.testing.assert_array_equal(model.generate(CAPTION, seed=3, count=2), expected)
     assert model.discriminator is not None and model.image_encoder is not None
-    drawn = Sampler(out / "1" / "tflite").generate(CAPTION, seed=3, count=2)
+    drawn = Sampler(out / "tflite").generate(CAPTION, seed=3, count=2)
     assert np.abs(drawn.astype(int) - expected).max() <= 2
     assert (out / "1" / "saved_model.pb").is_file() and (out / "sheet.png").is_file()
     card = (out / "README.md").read_text()

@@ -35,7 +35,7 @@ def drawn(model):
 
 
 def test_it_is_small():
-    sizes = {path: path.stat().st_size for path in (BUNDLED_MODEL / "1").rglob("*") if path.is_file()}
+    sizes = {path: path.stat().st_size for path in BUNDLED_MODEL.rglob("*") if path.is_file()}
     assert sum(sizes.values()) < 25e6
     assert {"saved_model.pb", "float32.tflite", "float16.tflite"} <= {path.name for path in sizes}
 
@@ -48,7 +48,7 @@ def test_its_card_is_about_these_weights(model):
 
 @pytest.mark.parametrize("name, most", [("float32", 2), ("float16", 4)])
 def test_devices_draw_what_keras_draws(drawn, name, most):
-    sampler = Sampler(BUNDLED_MODEL / "1" / "tflite" / f"{name}.tflite")
+    sampler = Sampler(BUNDLED_MODEL / "tflite" / f"{name}.tflite")
     theirs = np.stack([[sampler.generate(caption, seed)[0] for seed in SEEDS] for caption in FIXED_CAPTIONS])
     assert np.abs(theirs - drawn).max() <= most
 
@@ -79,6 +79,6 @@ def test_its_masks_are_inspected_unless_told_otherwise(tmp_path):
 
 def test_of_eight_bits_a_picture_is_left(drawn):
     """Ranges that were measured on other captions than real ones leave 20 dB, and a moving average of them 15."""
-    sampler = Sampler(BUNDLED_MODEL / "1" / "tflite" / "int8.tflite")
+    sampler = Sampler(BUNDLED_MODEL / "tflite" / "int8.tflite")
     theirs = np.stack([[sampler.generate(caption, seed)[0] for seed in SEEDS] for caption in FIXED_CAPTIONS])
     assert 10 * np.log10(255**2 / np.mean((theirs.astype(float) - drawn) ** 2)) > 30

@@ -73,11 +73,11 @@ def test_keras_saved_model_and_tflite_draw_the_same(device_export, tmp_path, mon
     }
     parts = dataclasses.replace(preset("small", "synthbirds").model, image_encoder=None, **sizes)
     model.save_to_preset(tmp_path / "model", Config(model=parts), "# Random\n")
-    version = tmp_path / "exports/1"
-    FORMATS["saved_model"](model, version)
-    shutil.copytree(tflite_folder, version / "tflite")
+    exports = tmp_path / "exports"
+    FORMATS["saved_model"](model, exports / "1")
+    shutil.copytree(tflite_folder, exports / "tflite")
     monkeypatch.setattr(comparison, "THREADS", (1,))
-    rows = {row.name: row for row in compare(tmp_path / "model", version, CAPTIONS)}
+    rows = {row.name: row for row in compare(tmp_path / "model", exports, CAPTIONS)}
     names = ["SavedModel", "TFLite float32", "TFLite float16", "TFLite dynamic", "TFLite int8"]
     assert list(rows) == ["Keras", *names]
     assert rows["Keras"].largest == 0

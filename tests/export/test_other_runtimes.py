@@ -32,6 +32,8 @@ def test_onnx_runtime_reads_and_draws_what_keras_does(random_model, onnx_folder,
         runtime.InferenceSession(str(onnx_folder / f"{name}.onnx"), providers=["CPUExecutionProvider"])
         for name in ("text", "image")
     )
+    dimensions = [value.shape[0] for session in (text, image) for value in session.get_inputs() + session.get_outputs()]
+    assert set(dimensions) == {"batch"}
     ids = random_model.caption_encoder(tf.constant(CAPTIONS))[0].numpy().astype(np.int32)
     (sentence,) = text.run(["sentence"], {"ids": ids})
     np.testing.assert_allclose(sentence, inputs["sentence"], atol=1e-5)
@@ -64,6 +66,22 @@ def test_openvino_draws_what_keras_does(random_model, inputs, kind, tmp_path, re
     drawn = compiled(inputs)[compiled.output("image") if kind == "onnx" else compiled.output(0)]
     wanted, _ = random_model.generator(inputs["noise"], inputs["sentence"])
     np.testing.assert_allclose(drawn, wanted, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_openvino_takes_the_saved_model_of_token_ids(random_model, inputs, tmp_path):
+    openvino = pytest.importorskip("openvino", reason="openvino is not installed")
+    export(random_model, tmp_path / "birds", ["token_ids"])
+    folder = tmp_path / "birds/token_ids/1"
+    assert (folder / "vocabulary.txt").is_file()
+    model = openvino.Core().compile_model(
+        openvino.convert_model(str(folder)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    ids = random_model.caption_encoder(tf.constant(CAPTIONS))[0].numpy().astype(np.int32)
+    drawn = model({"ids": ids, "noise": inputs["noise"]})
+    wanted, masks = random_model.generator(inputs["noise"], inputs["sentence"])
+    np.testing.assert_allclose(drawn["image"], wanted, atol=1e-4)
+    np.testing.assert_allclose(drawn["mask_64"], masks[-1], atol=1e-4)
 
 
 def test_without_tf2onnx_it_is_told_what_to_install(random_model, tmp_path, monkeypatch):

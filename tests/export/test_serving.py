@@ -1,6 +1,8 @@
 """What TensorFlow Serving reads: its own definitions take the settings, and the warm-up requests can be answered."""
 
 import pathlib
+import re
+import subprocess
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.export import MOST_PICTURES, serving
+from ssagan_tf.export import serving
 from ssagan_tf.export.server import ServedModel
 
 model_server_config_pb2 = pytest.importorskip(
@@ -48,26 +50,8 @@ def test_models_config_names_the_model_and_the_folder_that_is_mounted(exported):
     assert config.model_version_policy.latest.num_versions == 1
 
 
-def test_batching_config_bounds_what_a_server_does(exported):
-    # session_bundle_config.proto is not in tensorflow-serving-api; these are its numbers and types.
-    parameters = message(
-        "tensorflow.serving",
-        "BatchingParameters",
-        max_batch_size=(1, "Int64Value"),
-        batch_timeout_micros=(2, "Int64Value"),
-        max_enqueued_batches=(3, "Int64Value"),
-        num_batch_threads=(4, "Int64Value"),
-        enable_large_batch_splitting=(8, "BoolValue"),
-    )
-    found = text_format.Parse(read(exported.parent, "batching.config"), parameters())
-    # Larger requests than the graph takes are refused by the server already, and not split into such as it takes.
-    assert found.max_batch_size.value == MOST_PICTURES
-    assert found.enable_large_batch_splitting.value is False
-    assert 0 < found.max_enqueued_batches.value < 1000
-
-
 def test_monitoring_config_has_a_path_for_prometheus(exported):
-    # Likewise: monitoring_config.proto holds one such message.
+    # monitoring_config.proto is not in tensorflow-serving-api; it holds one such message.
     text = read(exported.parent, "monitoring.config").split("prometheus_config {")[1].rsplit("}", 1)[0]
     found = text_format.Parse(
         text, message("tensorflow.serving", "PrometheusConfig", enable=(1, "bool"), path=(2, "string"))()
@@ -96,8 +80,49 @@ def test_the_servers_command_is_the_same_for_docker_and_compose(exported):
     command = readme.split("```sh\n")[1].split("docker compose")[0]
     assert command.replace("\\\n", " ").split()[-len(flags) :] == [f"--{flag}" for flag in flags]
     named = [flag.split("/models/birds/")[1] for flag in flags if "/models/birds/" in flag]
-    assert len(named) == 3 and all((exported.parent / name).is_file() for name in named)
+    assert len(named) == 2 and all((exported.parent / name).is_file() for name in named)
     assert ".:/models/birds:ro" in compose and '"$PWD":/models/birds:ro' in command
+
+
+def test_one_bad_caption_cannot_fail_the_requests_of_others(exported):
+    assert "batching" not in read(exported.parent, "compose.yaml") + read(exported.parent, "k8s.yaml")
+
+
+def test_the_image_has_a_version(exported):
+    (image,) = {
+        line.split("image: ")[1] for line in read(exported.parent, "compose.yaml").splitlines() if "image:" in line
+    }
+    assert re.fullmatch(r"tensorflow/serving:\d+\.\d+\.\d+", image)
+    assert image in read(exported.parent, "SERVING.md") and image in read(exported.parent, "k8s.yaml")
+
+
+def test_the_health_check_of_compose_asks_whether_the_model_is_there(exported, rest_server):
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    test = yaml.safe_load(read(exported.parent, "compose.yaml"))["services"]["server"]["healthcheck"]["test"]
+    port = rest_server.server_address[1]
+    for name, status in (("birds", 0), ("elsewhere", 1)):
+        command = [part.replace("8501", str(port)).replace("birds", name) for part in test[1:]]
+        assert test[0] == "CMD" and subprocess.run(command, timeout=60).returncode == status
+
+
+def test_kubernetes_gets_what_the_readme_starts(exported):
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    text = read(exported.parent, "k8s.yaml")
+    assert "not tried" in text
+    parts = {part["kind"]: part for part in yaml.safe_load_all(text)}
+    assert list(parts) == ["Deployment", "Service", "HorizontalPodAutoscaler", "InferenceService"]
+    pod = parts["Deployment"]["spec"]["template"]
+    (server,) = pod["spec"]["containers"]
+    assert server["args"] == yaml.safe_load(read(exported.parent, "compose.yaml"))["services"]["server"]["command"]
+    assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(server)
+    assert set(server["resources"]) == {"requests", "limits"}
+    assert parts["Service"]["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    assert {port["targetPort"] for port in parts["Service"]["spec"]["ports"]} == {
+        port["name"] for port in server["ports"]
+    }
+    target = parts["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]
+    assert target["name"] == parts["Deployment"]["metadata"]["name"] == "ssagan-birds"
+    assert parts["InferenceService"]["spec"]["predictor"]["model"]["storageUri"] == "pvc://models/birds"
 
 
 def test_the_readme_lists_every_signature(exported):
@@ -112,9 +137,9 @@ def test_settings_that_somebody_changed_stay(random_model, exported, tmp_path):
     version = tmp_path / "other" / "1"
     version.mkdir(parents=True)
     (version / "saved_model.pb").write_bytes((exported / "saved_model.pb").read_bytes())
-    (version.parent / "batching.config").write_text("max_batch_size { value: 4 }\n")
+    (version.parent / "monitoring.config").write_text("prometheus_config {}\n")
     serving.write_server_files(version, random_model.vocabulary, 18)
-    assert read(version.parent, "batching.config") == "max_batch_size { value: 4 }\n"
+    assert read(version.parent, "monitoring.config") == "prometheus_config {}\n"
     assert '"/models/other"' in read(version.parent, "models.config")
 
 

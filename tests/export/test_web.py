@@ -13,14 +13,22 @@ from ssagan_tf.serving import assets
 
 @pytest.fixture(scope="module")
 def folder(random_model, tmp_path_factory):
-    version = tmp_path_factory.mktemp("web") / "birds" / "1"
-    web.export(random_model, version)
-    return version / web.FOLDER
+    folder = tmp_path_factory.mktemp("web") / "birds" / "web"
+    web.export(random_model, folder)
+    return folder
 
 
 def test_everything_is_in_it(folder, random_model):
     names = {path.name for path in folder.iterdir()}
-    assert names > {*assets.page_files(), "model.tflite", "package.json", "install_runtime.js", "LICENSE", "README.md"}
+    assert names > {
+        *assets.page_files(),
+        "model.tflite",
+        "package.json",
+        "package-lock.json",
+        "install_runtime.js",
+        "LICENSE",
+        "README.md",
+    }
     assert (folder / "vocabulary.txt").read_text().split("\n")[:3] == ["<end>", "a", "red"]
     settings = json.loads((folder / "settings.json").read_text())
     check = settings.pop("check")

@@ -18,6 +18,7 @@ from ssagan_tf import SSAGAN, losses, on_device
 from ssagan_tf.config import Config
 from ssagan_tf.core import files
 from ssagan_tf.experiments.benchmark import literal, machine, operations
+from ssagan_tf.export import exported
 from ssagan_tf.networks import Discriminator, Generator, TextEncoder
 from ssagan_tf.noise import normals
 
@@ -221,7 +222,7 @@ _COLD = {
 def first_picture(settings: Settings) -> dict[str, Side]:
     """From a cold process to the first picture of the bundled model."""
     model = files.BUNDLED_MODEL
-    tflite = next(model.glob(f"*/tflite/{on_device.VARIANTS[0]}.tflite"))
+    tflite = exported(model)["tflite"] / f"{on_device.VARIANTS[0]}.tflite"
 
     def cold(code: str):
         command = [sys.executable, "-c", code.format(model=str(model), tflite=str(tflite))]

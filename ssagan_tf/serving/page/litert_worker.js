@@ -22,7 +22,7 @@ async function start(accelerator) {
   // Else the runtime looks for its .wasm beside this file.
   self.Module = { locateFile: (file) => here(`runtime/wasm/${file}`) };
   litert = await import(here("runtime/litert.js")).catch(() => {
-    throw new Error("the runtime is missing. Run npm install in the folder of this page.");
+    throw new Error("the runtime is missing. Run npm ci in the folder of this page.");
   });
   await litert.loadLiteRt(here("runtime/wasm/"), { jspi: accelerator === "webgpu" });
   const file = await fetch(here("model.tflite"), { cache: "no-cache" }); // it may be a newer one

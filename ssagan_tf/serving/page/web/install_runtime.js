@@ -1,4 +1,4 @@
-// Copies what the page needs of @litertjs/core from node_modules/ to runtime/; `npm install` runs it.
+// Copies what the page needs of @litertjs/core from node_modules/ to runtime/; `npm ci` runs it.
 
 import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 

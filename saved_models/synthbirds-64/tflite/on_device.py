@@ -14,10 +14,15 @@ takes them from this module.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import numbers
 import os
 import pathlib
 import re
+import threading
+import types
+import typing
 import zipfile
 from collections.abc import Sequence
 
@@ -26,7 +31,9 @@ import numpy as np
 VOCABULARY_FILE = "vocabulary.txt"
 VARIANTS = ("float32", "float16", "dynamic", "int8")  # falling accuracy
 MAX_CHARACTERS = 100_000
+MAX_TRUNCATION = 1000  # far above what makes sense, far below what overflows
 _MAX_VOCABULARY_BYTES = 64 * 2**20
+_MOST_THREADS = 1024
 
 _WORD = re.compile(r"\w+")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
@@ -108,37 +115,115 @@ def normals(seeds: Sequence[int] | np.ndarray, count: int) -> np.ndarray:
     return pairs.reshape(len(words), -1)[:, :count].astype(np.float32)
 
 
+# === What may be asked for ===
+
+
+def check_request(seed: int, count: int, truncation: float | None) -> None:
+    """Checks what pictures are asked for by, but for their captions.
+
+    Raises:
+        OnDeviceError: a seed of more than 64 bits, a count below 1, a truncation out of its range; or one of them has
+            another type.
+    """
+    if not _is_whole(seed):
+        raise OnDeviceError(f"A seed is a whole number. Received: seed={seed!r}. Give an int of at most 64 bits.")
+    if not _is_whole(count) or count < 1:
+        raise OnDeviceError(f"A count is a whole number, 1 or more. Received: count={count!r}. Give an int.")
+    if not -(2**63) <= seed <= 2**63 - count:
+        raise OnDeviceError(
+            f"Seeds have 64 bits. Received: seed={seed}, count={count}. Use a seed and a count that fit."
+        )
+    if truncation is not None and not (_is_real(truncation) and 0 <= truncation <= MAX_TRUNCATION):
+        raise OnDeviceError(
+            f"The truncation is a factor. Received: truncation={truncation!r}. Give 0 to {MAX_TRUNCATION}, or None."
+        )
+
+
+def caption_list(captions: str | Sequence[str]) -> list[str]:
+    """The captions, each of which is checked to be text.
+
+    Raises:
+        OnDeviceError: no caption, or one that is no str or has more than `MAX_CHARACTERS`.
+    """
+    if isinstance(captions, str):
+        captions = [captions]
+    elif isinstance(captions, bytes) or not hasattr(captions, "__iter__"):
+        raise OnDeviceError(f"A caption is text. Received: {captions!r:.80}. Give a str, or a list of them.")
+    captions = list(captions)
+    if not captions:
+        raise OnDeviceError("There is nothing to draw. Received: no caption. Give at least one.")
+    for caption in captions:
+        if not isinstance(caption, str):
+            raise OnDeviceError(f"A caption is text. Received: {caption!r:.80}. Give a str.")
+        if len(caption) > MAX_CHARACTERS:
+            raise OnDeviceError(
+                f"A caption is too long. Received: {len(caption):,} characters. Give at most {MAX_CHARACTERS:,}."
+            )
+    return captions
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
 # === Sampling ===
 
 
 class Sampler:
-    """Draws pictures with a `.tflite` file; the vocabulary is inside it.
+    """Generates pictures with a `.tflite` file; the vocabulary is inside it.
+
+    Any number of threads may share one sampler. They take turns with its interpreter, or have one each.
 
     Args:
         path: the file, or a folder of such files, of which the most accurate is taken.
-        threads: of the interpreter.
+        threads: of an interpreter.
+        per_thread: whether each thread that calls gets an interpreter of its own, made at its first call and freed
+            with the thread. They run at the same time, and each needs the memory of its own tensors.
 
     Attributes:
         vocabulary: id of each known word.
         max_words, noise_dim, image_size: sizes of the model.
 
     Raises:
-        OnDeviceError: no such file, or not one that this package exported.
+        OnDeviceError: no such file, not one that this package exported, or an argument of another type.
     """
 
-    def __init__(self, path: str | os.PathLike, threads: int = 2):
-        path = _file(pathlib.Path(path))
-        self.vocabulary = _read_vocabulary(path)
-        interpreter = _interpreter(path, threads)
+    def __init__(self, path: str | os.PathLike, threads: int = 2, per_thread: bool = False):
+        if not _is_whole(threads) or not 1 <= threads <= _MOST_THREADS:
+            raise OnDeviceError(
+                f"The number of threads is a whole number. Received: threads={threads!r}. Give 1 to {_MOST_THREADS}."
+            )
+        if not isinstance(path, str | os.PathLike):
+            raise OnDeviceError(f"A model is a file or a folder. Received: {path!r:.80}. Give its path.")
+        self._path = _file(pathlib.Path(path))
+        self._threads = int(threads)
+        self._own = threading.local() if per_thread else types.SimpleNamespace()
+        self._turn = contextlib.nullcontext() if per_thread else threading.Lock()
+        self.vocabulary = _read_vocabulary(self._path)
         try:
-            self._text = interpreter.get_signature_runner("text")
-            self._image = interpreter.get_signature_runner("image")
-            self.max_words = int(self._text.get_input_details()["ids"]["shape"][1])
-            self.noise_dim = int(self._image.get_input_details()["noise"]["shape"][1])
-            image = self._image.get_output_details()["image"]
+            text, image = self._runner("text"), self._runner("image")
+            self.max_words = int(text.get_input_details()["ids"]["shape"][1])
+            self.noise_dim = int(image.get_input_details()["noise"]["shape"][1])
+            self.image_size = int(image.get_output_details()["image"]["shape"][1])
         except (ValueError, KeyError, IndexError, RuntimeError) as error:
-            raise OnDeviceError(_not_ours(path, error)) from error
-        self.image_size = int(image["shape"][1])
+            raise OnDeviceError(_not_ours(self._path, error)) from error
+
+    def _runner(self, signature: str) -> typing.Any:
+        """What runs a signature: the calling thread's, or everybody's."""
+        runners = vars(self._own).setdefault("runners", {})
+        if signature not in runners:
+            interpreter = vars(self._own).get("interpreter") or _interpreter(self._path, self._threads)
+            self._own.interpreter = interpreter
+            runners[signature] = interpreter.get_signature_runner(signature)
+        return runners[signature]
+
+    def _run(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        with self._turn:
+            return self._runner(signature)(**inputs)
 
     def generate(
         self,
@@ -159,7 +244,7 @@ class Sampler:
             uint8 (captions * count, S, S, 3), all of the first caption first.
 
         Raises:
-            OnDeviceError: no caption, one without a known word, a count below 1, a seed of more than 64 bits.
+            OnDeviceError: no caption, one without a known word, and what `check_request` refuses.
         """
         return self.generate_with_masks(captions, seed, count, truncation)[0]
 
@@ -171,17 +256,23 @@ class Sampler:
         truncation: float | None = None,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         """As `generate`, with the masks: tuple of float32 (captions * count, h, h, 1) in [0, 1], 4x4 first."""
-        if count < 1 or not -(2**63) <= seed <= 2**63 - count:
-            raise OnDeviceError(
-                f"No such pictures. Received: seed={seed}, count={count}. Use a count of 1 or more and 64-bit seeds."
-            )
-        noise = normals(np.arange(count, dtype=np.int64) + seed, self.noise_dim)
-        if truncation is not None:
-            noise = noise * np.float32(truncation)
+        check_request(seed, count, truncation)
+        noise, sentences = self.noise_of(range(seed, seed + count), truncation), self.encode(captions)
+        return self._draw(np.repeat(sentences, count, 0), np.tile(noise, [len(sentences), 1]))
+
+    def generate_from_embeddings(self, sentences: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """float32 (B, sentence_dim) and (B, noise_dim) -> uint8 (B, S, S, 3)."""
+        return self._draw(sentences, noise)[0]
+
+    def noise_of(self, seeds: Sequence[int] | np.ndarray, truncation: float | None = None) -> np.ndarray:
+        """Noise of each seed, times `truncation` if it is given: float32 (B, noise_dim)."""
+        noise = normals(seeds, self.noise_dim)
+        return noise if truncation is None else noise * np.float32(truncation)
+
+    def _draw(self, sentences: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         # One at a time: a batch is no faster, and its memory grows.
-        drawn = [
-            self._image(noise=row[None], sentence=sentence[None]) for sentence in self.encode(captions) for row in noise
-        ]
+        pairs = zip(noise, sentences, strict=True)
+        drawn = [self._run("image", noise=row[None], sentence=sentence[None]) for row, sentence in pairs]
         images = np.concatenate([_to_uint8(outputs["image"]) for outputs in drawn])
         stages = sorted((name for name in drawn[0] if name.startswith("mask_")), key=lambda name: int(name[5:]))
         return images, tuple(np.concatenate([outputs[name] for outputs in drawn]) for name in stages)
@@ -192,18 +283,11 @@ class Sampler:
         Raises:
             OnDeviceError: no caption, or one without a known word.
         """
-        captions = [captions] if isinstance(captions, str) else list(captions)
-        if not captions:
-            raise OnDeviceError("Nothing to draw. Received: no caption. Give one at least.")
-        return np.concatenate([self._text(ids=self._ids(caption))["sentence"] for caption in captions])
+        every = [self._ids(caption) for caption in caption_list(captions)]
+        return np.concatenate([self._run("text", ids=ids)["sentence"] for ids in every])
 
     def _ids(self, caption: str) -> np.ndarray:
         """Ids of a caption's first known words: int32 (1, max_words), zeros after the end."""
-        if not isinstance(caption, str) or len(caption) > MAX_CHARACTERS:
-            received = f"{len(caption):,} characters" if isinstance(caption, str) else repr(caption)
-            raise OnDeviceError(
-                f"A caption is text. Received: {received}. Give a str of at most {MAX_CHARACTERS:,} characters."
-            )
         words = tokenize(caption)
         known = [self.vocabulary[word] for word in words if word in self.vocabulary]
         if not known:
@@ -248,11 +332,18 @@ def _interpreter(path: pathlib.Path, threads: int):
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
-        raise OnDeviceError(f"LiteRT is missing. Received: {error}. Run: pip install ai-edge-litert") from error
-    try:
-        return Interpreter(str(path), num_threads=threads)
-    except (ValueError, RuntimeError) as error:
-        raise OnDeviceError(_not_ours(path, error)) from error
+        try:
+            from tflite_runtime.interpreter import Interpreter  # LiteRT's name until 2023
+        except ImportError:
+            raise OnDeviceError(f"LiteRT is missing. Received: {error}. Run: pip install ai-edge-litert") from error
+    interpreter = Interpreter(str(path), num_threads=threads)
+    if Interpreter.__module__.startswith("tflite_runtime") and any(
+        tensor["dtype"] == np.int8 for tensor in interpreter.get_tensor_details()
+    ):
+        # It would abort the whole process.
+        raise ValueError("tflite-runtime cannot run 8 bits, use the file of float16 or float32, or ai-edge-litert")
+    interpreter.allocate_tensors()
+    return interpreter
 
 
 def _not_ours(path: pathlib.Path, error: Exception) -> str:
