@@ -5,12 +5,13 @@ r"""Scores a model's pictures, and says with each score all that it depends on.
         --metrics=fid,kid,is,precision_recall,r_precision --damsm=runs/damsm --out=runs/cub/ttur
     python scripts/evaluate.py --compare=runs/one/scores/report.json,runs/other/scores/report.json
 
-Draws --count pictures of the test captions into OUT/pictures, scores them and writes OUT/report.json and
+Generates --count pictures of the test captions into OUT/pictures, scores them and writes OUT/report.json and
 OUT/report.txt. Stopped, it goes on where it was with the same command. Metrics: fid (Frechet distance), kid (kernel
-distance), is (Inception Score), precision_recall, r_precision (needs --damsm), semantics (synthbirds: whether
-pictures show what their captions name), masks (whether they find what the text changes) and clip (whether pictures fit
-their captions; needs the extra [clip]). Protocols fix the network and the filter behind the first four: ttur, clean,
-published, keras, and synthbirds, the default for that data. See docs/evaluation.md.
+distance), is (Inception Score), recognised (cub: share of pictures that an ImageNet classifier calls birds),
+precision_recall, r_precision (needs --damsm), semantics (synthbirds: whether pictures show what their captions name),
+masks (whether they find what the text changes) and clip (whether pictures fit their captions; needs the extra [clip]).
+Protocols fix the network and the filter behind the first five: ttur, clean, published, keras, efficientnet, and
+synthbirds, the default for that data. See docs/evaluation.md.
 """
 
 from absl import app, flags
@@ -24,13 +25,17 @@ _OUT = cli.path_flag("out", None, "Folder of the report and the pictures; one fo
 _METRICS = flags.DEFINE_list(
     "metrics",
     ["fid", "kid"],
-    "What to score, with commas, of: fid, kid, is, precision_recall, memorization, r_precision, semantics, masks, "
-    "clip. "
+    "What to score, with commas, of: fid, kid, is, recognised, precision_recall, memorization, r_precision, semantics, "
+    "masks, clip. "
     "[default: fid,kid]",
 )
 _DATASET = flags.DEFINE_enum("dataset", "synthbirds", DATASETS, "Data whose test split is the reference.")
 _DATA_DIR = cli.path_flag("data_dir", None, "Its folder, prepared or raw; not needed for synthbirds.")
-_PROTOCOL = flags.DEFINE_string("protocol", None, "Named protocol. [default: synthbirds for that data, else ttur]")
+_PROTOCOL = flags.DEFINE_string(
+    "protocol",
+    None,
+    "Named protocol. [default: synthbirds for that data, else ttur, or efficientnet where only that network is here]",
+)
 _EXTRACTOR = flags.DEFINE_string(
     "extractor", None, "Feature extractor instead of the protocol's own: a name, a SavedModel's folder or its address."
 )
@@ -55,7 +60,7 @@ def main(_) -> None:
             "--compare=A/report.json,B/report.json."
         )
     cli.start_tensorflow()
-    from ssagan_tf.evaluation import report
+    from ssagan_tf.evaluation import protocols, report
     from ssagan_tf.training.run import load_model
 
     model = load_model(_MODEL.value, _CHECKPOINT.value, trust=_TRUST.value)
@@ -64,7 +69,7 @@ def main(_) -> None:
         model,
         data,
         _METRICS.value,
-        _PROTOCOL.value or ("synthbirds" if data.name == "synthbirds" else "ttur"),
+        _PROTOCOL.value or protocols.usual(data.name),
         _COUNT.value,
         _OUT.value,
         _DAMSM.value,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import pathlib
+import tempfile
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -17,6 +20,12 @@ _ENDPOINTS = ("serving_default", "default")
 def is_saved_model(folder: str) -> bool:
     """Whether there is one in a folder."""
     return (pathlib.Path(folder) / SAVED_MODEL).is_file()
+
+
+def is_fetched(address: str) -> bool:
+    """Whether tensorflow-hub has unpacked an address before: into a folder that is named by the address's SHA-1."""
+    cache = os.environ.get("TFHUB_CACHE_DIR") or pathlib.Path(tempfile.gettempdir()) / "tfhub_modules"
+    return is_saved_model(str(pathlib.Path(cache) / hashlib.sha1(address.encode()).hexdigest()))
 
 
 def fetched(address: str, flag: str) -> pathlib.Path:

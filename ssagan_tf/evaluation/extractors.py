@@ -19,7 +19,7 @@ from ssagan_tf.networks.primitives import keras_defaults
 
 # The Inception of 2015-12-05, on which FID and the Inception Score were defined, as TF-GAN offers it.
 TFGAN_INCEPTION = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
-EXTRACTORS = ("synthbirds", "inception_keras")
+EXTRACTORS = ("synthbirds", "inception_keras", "efficientnet_lite0")
 _INCEPTION_SIZE = 299
 _BATCH = 50
 _FEATURES, _LOGITS = ("pool_3", "features", "feature_vector"), ("logits",)
@@ -33,26 +33,38 @@ class Extractor:
         name: as given to `open_extractor`.
         sha256: of its weights.
         image_size: pixels on a side of the pictures it takes.
-        value_range: what is done to pixels x in [0, 255].
-        call: float32 (B, S, S, 3) in [0, 255] -> (features (B, D), logits (B, classes) or None).
+        mean, deviation: what pixels in [0, 255] are normalised by, one number each or one a channel.
+        call: normalised float32 (B, S, S, 3) -> (features (B, D), logits (B, classes) or None).
+        imagenet: whether the logits are those of ImageNet's 1,000 classes, in its order.
     """
 
     name: str
     sha256: str
     image_size: int
-    value_range: str
+    mean: float | tuple[float, ...]
+    deviation: float | tuple[float, ...]
     call: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor | None]]
+    imagenet: bool = False
+
+    @property
+    def value_range(self) -> str:
+        """What is done to pixels x, in words."""
+        return f"(x - {_numbers(self.mean)}) / {_numbers(self.deviation)}"
+
+
+def _numbers(values: float | tuple[float, ...]) -> str:
+    return f"{values:g}" if isinstance(values, float) else f"({', '.join(f'{value:g}' for value in values)})"
 
 
 def open_extractor(name: str) -> Extractor:
     """An extractor by its name.
 
     Args:
-        name: "synthbirds": the small network that reads attributes off drawn birds, its logits the colour of the
-            breast. "inception_keras": Keras Applications' Inception v3 of ImageNet. Else the folder of a SavedModel,
-            or the address of one (https://...), fetched with tensorflow-hub. A SavedModel takes float32 pictures as
-            `(x - 128) / 128`, as TF-GAN's Inception does, and gives features, (features, logits), or a dictionary
-            with "pool_3" or "features" and perhaps "logits".
+        name: "synthbirds": the small network that reads attributes off rendered birds, its logits the colour of the
+            breast. "inception_keras": Keras Applications' Inception v3 of ImageNet. "efficientnet_lite0": see
+            `efficientnet`. Else the folder of a SavedModel, or the address of one (https://...), fetched with
+            tensorflow-hub. A SavedModel takes float32 pictures as `(x - 128) / 128`, as TF-GAN's Inception does, and
+            gives features, (features, logits), or a dictionary with "pool_3" or "features" and perhaps "logits".
 
     Raises:
         UserError: it is not there and cannot be fetched: says what to put where.
@@ -61,6 +73,8 @@ def open_extractor(name: str) -> Extractor:
         return _synthbirds()
     if name == "inception_keras":
         return _inception_keras()
+    if name == "efficientnet_lite0":
+        return _efficientnet_lite0()
     if name.startswith("https://"):
         return _saved_model(name, third_party_models.fetched(name, "--extractor"))
     if third_party_models.is_saved_model(name):
@@ -88,6 +102,7 @@ def embed(
     """
     for batch in _batches(pictures):
         images = FILTERS[resize](batch, extractor.image_size)
+        images = (images - np.float32(extractor.mean)) / np.float32(extractor.deviation)
         filled = np.pad(images, [(0, _BATCH - len(images)), (0, 0), (0, 0), (0, 0)])
         features, logits = extractor.call(tf.constant(filled))
         yield features.numpy()[: len(batch)], None if logits is None else logits.numpy()[: len(batch)]
@@ -109,16 +124,16 @@ def _batches(arrays: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
 
 
 def _synthbirds() -> Extractor:
-    from ssagan_tf.evaluation.synthbirds.attribute_network import IMAGE_SIZE, WEIGHTS, attribute_network, scaled
+    from ssagan_tf.evaluation.synthbirds.attribute_network import IMAGE_SIZE, WEIGHTS, attribute_network
 
     network = attribute_network()
 
     @tf.function(input_signature=[tf.TensorSpec([None, IMAGE_SIZE, IMAGE_SIZE, 3])])
     def call(images):
-        features, logits = network(scaled(images))
+        features, logits = network(images)
         return features, logits["breast"]
 
-    return Extractor("synthbirds", files.sha256(WEIGHTS), IMAGE_SIZE, "x / 127.5 - 1", call)
+    return Extractor("synthbirds", files.sha256(WEIGHTS), IMAGE_SIZE, 127.5, 127.5, call)
 
 
 def _inception_keras() -> Extractor:
@@ -138,6 +153,19 @@ def _inception_keras() -> Extractor:
     return _keras_extractor(whole)
 
 
+def _efficientnet_lite0() -> Extractor:
+    from ssagan_tf.evaluation import efficientnet
+
+    model, path = efficientnet.load(), efficientnet.weights_file()
+    size, mean, deviation = efficientnet.IMAGE_SIZE, efficientnet.MEAN, efficientnet.DEVIATION
+
+    @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3])])
+    def call(images):
+        return tuple(model(images, training=False))
+
+    return Extractor("efficientnet_lite0", files.sha256(path), size, mean, deviation, call, True)
+
+
 def _keras_extractor(whole) -> Extractor:
     import keras
 
@@ -148,9 +176,9 @@ def _keras_extractor(whole) -> Extractor:
 
     @tf.function(input_signature=[tf.TensorSpec([None, _INCEPTION_SIZE, _INCEPTION_SIZE, 3])])
     def call(images):
-        return tuple(model(images / 127.5 - 1.0, training=False))
+        return tuple(model(images, training=False))
 
-    return Extractor("inception_keras", digest.hexdigest(), _INCEPTION_SIZE, "x / 127.5 - 1", call)
+    return Extractor("inception_keras", digest.hexdigest(), _INCEPTION_SIZE, 127.5, 127.5, call, True)
 
 
 def _saved_model(name: str, folder: pathlib.Path) -> Extractor:
@@ -161,11 +189,10 @@ def _saved_model(name: str, folder: pathlib.Path) -> Extractor:
     # Without autograph an error in here arrives as it is.
     @functools.partial(tf.function, input_signature=[tf.TensorSpec([None, size, size, 3])], autograph=False)
     def call(images):
-        images = (images - 128.0) / 128.0
         return _features_and_logits(function(images), folder)
 
     call.get_concrete_function()  # so that what does not fit is told before any picture is drawn
-    return Extractor(name, _folder_sha256(folder), size, "(x - 128) / 128", call)
+    return Extractor(name, _folder_sha256(folder), size, 128.0, 128.0, call)
 
 
 def _input_size(signature) -> int:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from ssagan_tf.config import Config
 from ssagan_tf.core import files
 from ssagan_tf.damsm import DAMSM, DAMSM_FILE, load_damsm
+from ssagan_tf.data import cub
 from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import Source
 from ssagan_tf.data.synthbirds import Caption
@@ -50,6 +51,8 @@ from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.text_to_image import TextToImage
 
 SPLIT = "test"
+# Which classes of ImageNet a data set shows, for "recognised".
+IMAGENET_CLASSES = {"cub": cub.IMAGENET_CLASSES}
 _DRAWS = 10  # of mismatched captions for each picture
 
 
@@ -244,6 +247,26 @@ def _inception_score(evaluation: Evaluation) -> Scores:
     return {"is": {"value": value, "deviation": deviation, "card": card}}
 
 
+def _recognised(evaluation: Evaluation) -> Scores:
+    """The share of pictures whose most likely class is one of those that the data set shows; "real": of real ones."""
+    extractor, shown = evaluation.extractor, IMAGENET_CLASSES.get(evaluation.data.name)
+    if shown is None:
+        raise UserError(
+            f"No ImageNet classes are named for the data. Received: {evaluation.data.name}. "
+            f"Use --dataset={' or '.join(IMAGENET_CLASSES)}, or leave 'recognised' out of --metrics."
+        )
+    if not extractor.imagenet:
+        raise UserError(
+            f"The extractor is no ImageNet classifier. Received: {extractor.name}. Use --protocol=efficientnet."
+        )
+    drawn, real = (
+        float(np.isin(np.argmax(embedded.logits, 1), list(shown)).mean())
+        for embedded in (evaluation.drawn_features, evaluation.real_features)
+    )
+    card = evaluation.extractor_card() | evaluation.reference_card() | {"imagenet_classes": sorted(shown)}
+    return {"recognised": {"value": drawn, "real": real, "card": card}}
+
+
 def _precision_recall(evaluation: Evaluation) -> Scores:
     features = evaluation.real_features.features, evaluation.drawn_features.features
     found = neighborhoods(*features, progress=True)
@@ -299,6 +322,7 @@ METRICS: dict[str, Callable[[Evaluation], Scores]] = {
     "fid": _fid,
     "kid": _kid,
     "is": _inception_score,
+    "recognised": _recognised,
     "precision_recall": _precision_recall,
     "r_precision": _r_precision,
     "semantics": _semantics,

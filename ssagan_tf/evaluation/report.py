@@ -29,7 +29,7 @@ from ssagan_tf.weights.model_folder import CONFIG_FILE, folder_of
 
 REPORT, TABLE = "report.json", "report.txt"
 _LARGEST = 2**24  # bytes of a report
-_FRACTIONS = ("precision", "recall", "coverage", "copies", "r_precision", "semantics")
+_FRACTIONS = ("recognised", "precision", "recall", "coverage", "copies", "r_precision", "semantics")
 _SAID = ("protocol", "extractor", "resize", "splits", "clip")  # below the table
 _NAMES = ("extractor", "clip")  # of networks that are compared by their hashes: here in a folder, there fetched
 

@@ -28,6 +28,7 @@ from ssagan_tf.evaluation.extractors import open_extractor
 from ssagan_tf.evaluation.metrics import SPLIT, Asked
 from ssagan_tf.evaluation.overfitting import MemoryTest
 from ssagan_tf.evaluation.protocols import protocol as named_protocol
+from ssagan_tf.evaluation.protocols import usual
 from ssagan_tf.evaluation.reference import described
 from ssagan_tf.evaluation.report import REPORT, evaluate, read_report
 from ssagan_tf.sampling import write_sheet
@@ -53,7 +54,6 @@ VARIANTS: Mapping[str, dict[str, object]] = {
     "adaptive": {"augment": "adaptive"},
     FINE_TUNED: {},  # see `_fine_tuned`
 }
-_PROTOCOL = "clean"
 _MEMORY = "memory.json"
 # Columns: name, factor on the score, decimals.
 _COLUMNS = {
@@ -141,7 +141,7 @@ def _check_scorable(data: Prepared | Source, count: int, extractor: str | None) 
     """Before hours of training: raises what scoring would."""
     Asked.of(described(data, SPLIT), count).check_r_precision()
     if not isinstance(data, SynthBirds):
-        open_extractor(named_protocol(_PROTOCOL, extractor).extractor)
+        open_extractor(named_protocol(usual(data.name), extractor).extractor)
 
 
 def _pretrained(config: Config, run: Run) -> str:
@@ -184,7 +184,7 @@ def _score(run: Run, data: Prepared | Source, damsm: str, count: int, extractor:
     metrics = ("semantics", "fid", "r_precision") if drawn else ("kid", "r_precision")
     if not (out / REPORT).exists() or _drawn(out) != (count, len(metrics)):
         logging.info("Scoring %s.", run.folder)
-        protocol, extractor = (SynthBirds.name, None) if drawn else (_PROTOCOL, extractor)
+        protocol, extractor = (SynthBirds.name, None) if drawn else (usual(data.name), extractor)
         about = {"run": str(run.folder)}
         evaluate(load_model(run.folder), data, metrics, protocol, count, out, damsm, extractor=extractor, about=about)
     if not drawn and not (out / _MEMORY).exists():

@@ -13,8 +13,8 @@ from ssagan_tf.data.source import Source
 from ssagan_tf.data.synthbirds import SynthBirds
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.extractors import open_extractor
-from ssagan_tf.evaluation.metrics import SPLIT
-from ssagan_tf.evaluation.protocols import protocol
+from ssagan_tf.evaluation.metrics import IMAGENET_CLASSES, SPLIT
+from ssagan_tf.evaluation.protocols import protocol, usual
 from ssagan_tf.evaluation.reference import described
 from ssagan_tf.evaluation.report import evaluate
 from ssagan_tf.networks import Generator
@@ -27,14 +27,20 @@ from ssagan_tf.training.run import Run
 _NOT_KEPT = ("pictures", "features")  # of a scoring, once it is done
 
 
-def metrics_for(data: Prepared | Source) -> tuple[list[str], str]:
+def metrics_for(data: Prepared | Source, extractor: str | None = None) -> tuple[list[str], str]:
     """What is scored in training on such data, first what the best is chosen by, and by which protocol.
 
     Of few pictures, which other data may be, the Frechet distance is too large and the kernel distance is not.
+
+    Args:
+        data: what is trained on.
+        extractor: in place of the protocol's own.
     """
+    named = usual(data.name)
     if isinstance(data, SynthBirds):
-        return ["fid", "semantics"], "synthbirds"
-    return ["kid"], "synthbirds" if data.name == SynthBirds.name else "ttur"
+        return ["fid", "semantics"], named
+    classifies = extractor is None and named == "efficientnet" and data.name in IMAGENET_CLASSES
+    return ["kid"] + ["recognised"] * classifies, named
 
 
 def check_scorable(data: Prepared | Source, extractor: str | None = None) -> None:
@@ -49,7 +55,7 @@ def check_scorable(data: Prepared | Source, extractor: str | None = None) -> Non
             f"Two test pictures at least are scored against. Received: {count} in {data.name}. "
             "Add some, or leave --score_every out."
         )
-    open_extractor(protocol(metrics_for(data)[1], extractor).extractor)
+    open_extractor(protocol(metrics_for(data, extractor)[1], extractor).extractor)
 
 
 class Scoring(Regular):
@@ -81,7 +87,7 @@ class Scoring(Regular):
         self._data = data
         self._config = config
         self._drawn_by = TextToImage(average or model.generator, model.text_encoder, model.vocabulary, model.max_words)
-        self._best_by = metrics_for(data)[0][0]
+        self._best_by = metrics_for(data, config.score_extractor)[0][0]
         variables = checkpoint.variables(model, average)
         self._best = checkpoint.Best(run.best, variables, self._best_by, config.score_count, lowest=True)
 
@@ -96,7 +102,7 @@ class Scoring(Regular):
 
     def _score(self) -> dict[str, float]:
         step = self._progress.step
-        metrics, named_protocol = metrics_for(self._data)
+        metrics, named_protocol = metrics_for(self._data, self._config.score_extractor)
         out = self._run.scores / f"step-{step:08d}"
         shutil.rmtree(out, ignore_errors=True)  # of a run that was killed
         with bars.hidden():

@@ -103,10 +103,11 @@ def test_keras_inception_gives_its_pool_and_logits_and_hashes_its_weights():
     keras.utils.set_random_seed(0)
     whole = keras.applications.InceptionV3(weights=None, classifier_activation=None)
     extractor = extractors._keras_extractor(whole)
-    images = np.random.default_rng(0).uniform(0, 255, [1, 299, 299, 3]).astype(np.float32)
+    images = np.random.default_rng(0).uniform(-1, 1, [1, 299, 299, 3]).astype(np.float32)
     found, logits = extractor.call(tf.constant(images))
+    assert extractor.value_range == "(x - 127.5) / 127.5"
     assert found.shape == (1, 2048)
-    np.testing.assert_allclose(logits, whole(images / 127.5 - 1, training=False), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(logits, whole(images, training=False), rtol=1e-3, atol=1e-5)
     kernel, bias = whole.layers[-1].get_weights()
     np.testing.assert_allclose(found.numpy() @ kernel + bias, logits, rtol=1e-3, atol=1e-5)
     assert extractor.sha256 == hashlib.sha256(b"".join(w.tobytes() for w in whole.get_weights())).hexdigest()

@@ -1,6 +1,7 @@
 """From a model to a report, and what may be compared."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -217,3 +218,24 @@ def test_a_metric_that_fails_takes_no_other_along(model, birds, tmp_path, monkey
 def test_a_model_by_name_says_what_its_folder_says():
     named, folder = report.about("synthbirds_64"), report.about(BUNDLED_MODEL)
     assert named == folder | {"path": "synthbirds_64"} and named["ema_pictures"] == 500
+
+
+def test_the_share_of_recognised_pictures_is_that_of_the_named_classes():
+    classifier = types.SimpleNamespace(name="classifier", imagenet=True)
+    logits = np.eye(1000, dtype=np.float32)[[6, 7, 24, 25, 80, 100, 101, 127, 146, 147]]  # birds and their neighbours
+    evaluation = types.SimpleNamespace(
+        extractor=classifier,
+        data=types.SimpleNamespace(name="cub"),
+        drawn_features=types.SimpleNamespace(logits=logits),
+        real_features=types.SimpleNamespace(logits=logits[1:3]),
+        extractor_card=dict,
+        reference_card=dict,
+    )
+    score = METRICS["recognised"](evaluation)["recognised"]
+    assert (score["value"], score["real"]) == (0.6, 1.0) and len(score["card"]["imagenet_classes"]) == 59
+    classifier.imagenet = False
+    with pytest.raises(UserError, match="no ImageNet classifier. Received: classifier"):
+        METRICS["recognised"](evaluation)
+    evaluation.data.name = "coco"
+    with pytest.raises(UserError, match="No ImageNet classes are named for the data. Received: coco"):
+        METRICS["recognised"](evaluation)

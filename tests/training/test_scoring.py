@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from ssagan_tf import UserError
 from ssagan_tf.data.synthbirds import SynthBirds
-from ssagan_tf.evaluation import metrics
+from ssagan_tf.evaluation import metrics as all_metrics
+from ssagan_tf.evaluation import protocols
 from ssagan_tf.evaluation.extractors import Extractor
 from ssagan_tf.training import checkpoint, scoring, train
 from ssagan_tf.training.run import Run, load_model
@@ -73,9 +74,19 @@ def test_the_checkpoint_with_the_lowest_distance_is_kept(run, model, monkeypatch
     assert best(run) == (2, "fid", 2.0)
 
 
-def test_other_data_is_chosen_by_the_kernel_distance():
-    metrics, named = scoring.metrics_for(types.SimpleNamespace(name="folder"))
-    assert (metrics, named) == (["kid"], "ttur")
+@pytest.mark.parametrize(
+    ("name", "installed", "extractor", "expected"),
+    [
+        ("folder", False, None, (["kid"], "ttur")),
+        ("folder", True, None, (["kid"], "efficientnet")),
+        ("cub", True, None, (["kid", "recognised"], "efficientnet")),
+        ("cub", True, "inception_keras", (["kid"], "efficientnet")),
+    ],
+)
+def test_other_data_is_chosen_by_the_kernel_distance(name, installed, extractor, expected, monkeypatch):
+    monkeypatch.setattr(protocols.efficientnet, "weights_file", lambda: "there" if installed else None)
+    monkeypatch.setattr(protocols.third_party_models, "is_fetched", lambda address: False)
+    assert scoring.metrics_for(types.SimpleNamespace(name=name), extractor) == expected
 
 
 def test_a_value_of_another_count_is_not_the_one_to_beat(run, model, monkeypatch):
@@ -149,12 +160,12 @@ def mean_colours(images):
 @pytest.fixture(scope="module")
 def patched(tmp_path_factory):
     """Twelve birds to be scored against, and features that cost nothing."""
-    cheap = Extractor("cheap", "0" * 64, 8, "as they are", mean_colours)
+    cheap = Extractor("cheap", "0" * 64, 8, 0.0, 1.0, mean_colours)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(train, "open_training_data", lambda config, run: SOURCE)
-        patch.setattr(scoring, "metrics_for", lambda data: (["fid"], "synthbirds"))
-        for module in (metrics, scoring):
+        patch.setattr(scoring, "metrics_for", lambda data, extractor: (["fid"], "synthbirds"))
+        for module in (all_metrics, scoring):
             patch.setattr(module, "open_extractor", lambda name: cheap)
         yield
 
