@@ -24,6 +24,14 @@ _DATASET = flags.DEFINE_enum("dataset", None, DATASETS, "The kind of data set; n
 _SOURCE = cli.path_flag("source", None, "Its folder, see docs/data.md; not needed for synthbirds.")
 _OUT = cli.path_flag("out", None, "The prepared folder: new, empty, or begun by an earlier run.")
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 256, "Pixels, of the pictures to be trained on.", 8, 1024)
+_SHORT_SIDE = flags.DEFINE_integer(
+    "short_side",
+    None,
+    "Pixels, of the stored pictures: room for random crops. For pictures that are cut tightly around what they show "
+    "little more than --image_size. [default: image_size * 76 / 64]",
+    8,
+    4096,
+)
 _CHECK = flags.DEFINE_bool("check", False, "Report what the data set holds and what is wrong with it; write nothing.")
 _SKIP_BROKEN = flags.DEFINE_bool(
     "skip_broken",
@@ -94,7 +102,9 @@ def _prepare() -> int:
         )
     source = _open()
     cli.start_tensorflow()
-    prepared, written = records.prepare(source, _OUT.value, _IMAGE_SIZE.value, _SKIP_BROKEN.value, progress=True)
+    prepared, written = records.prepare(
+        source, _OUT.value, _IMAGE_SIZE.value, _SKIP_BROKEN.value, progress=True, short_side=_SHORT_SIDE.value
+    )
     for note in source.findings.notes:
         cli.say(note)
     counts = ", ".join(

@@ -13,7 +13,7 @@ from ssagan_tf.data import records
 from ssagan_tf.data.decoding import decode_picture
 from ssagan_tf.data.near_duplicates import Looks, alike, looks_of
 from ssagan_tf.data.reading import lost_in
-from ssagan_tf.data.source import SPLITS, Example, Source, some, working_size
+from ssagan_tf.data.source import SPLITS, Example, Source, some
 from ssagan_tf.errors import UserError
 from ssagan_tf.text.tokenizer import lost_characters, tokenize
 
@@ -330,8 +330,7 @@ def _advise(tokenizer: str, seen: list[_Seen], report: Report) -> None:
 
 
 def _check_sizes(prepared: records.Prepared, seen: list[_Seen], report: Report) -> None:
-    right = working_size(prepared.name, prepared.image_size)
-    wrong = [f"{one.key}: {one.size[0]} x {one.size[1]}" for one in seen if min(one.size) != right]
+    wrong = [f"{one.key}: {one.size[0]} x {one.size[1]}" for one in seen if min(one.size) != prepared.short_side]
     if wrong:
         report.problems.append(
             f"Pictures have the wrong size ({len(wrong):,}). Found: {some(wrong)}. Prepare the data set anew."

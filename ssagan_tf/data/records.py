@@ -63,8 +63,8 @@ class Prepared:
     Attributes:
         folder: where it is.
         name: the source's name, e.g. "cub".
-        image_size: the size, in pixels, of the pictures to be trained on. Those stored are RGB PNGs whose short side
-            is `working_size(name, image_size)`.
+        image_size: the size, in pixels, of the pictures to be trained on.
+        short_side: of the stored pictures, RGB PNGs, in pixels; what is above `image_size` is room for random crops.
         fingerprint: SHA-256 of all keys, captions and class ids that were to be prepared.
         shards: the files.
     """
@@ -72,6 +72,7 @@ class Prepared:
     folder: pathlib.Path
     name: str
     image_size: int
+    short_side: int
     fingerprint: str
     shards: tuple[Shard, ...]
 
@@ -146,6 +147,7 @@ def prepare(
     skip_broken: bool = False,
     progress: bool = False,
     examples_per_shard: int = EXAMPLES_PER_SHARD,
+    short_side: int | None = None,
 ) -> tuple[Prepared, list[str]]:
     """Writes the source into `out`, or goes on with what an earlier call began there.
 
@@ -156,6 +158,7 @@ def prepare(
         skip_broken: leave out (and list) pictures that cannot be read, instead of ending with an error.
         progress: show a progress bar.
         examples_per_shard: how many a file holds.
+        short_side: pixels, of the pictures to be stored; None: `working_size`.
 
     Returns:
         What is in the folder, and the names of the files that this call wrote; none if it was finished already.
@@ -166,7 +169,13 @@ def prepare(
     """
     out = pathlib.Path(out)
     examples = {split: list(source.examples(split)) for split in SPLITS}
-    wanted = Prepared(out, source.name, image_size, _fingerprint(examples), ())
+    short_side = short_side or working_size(source.name, image_size)
+    if short_side < image_size:
+        raise UserError(
+            f"The stored pictures would be smaller than those to be trained on. Received: short_side={short_side}. "
+            f"Use {image_size} or more."
+        )
+    wanted = Prepared(out, source.name, image_size, short_side, _fingerprint(examples), ())
     begun = _begun(wanted)
     plan = _plan(examples, examples_per_shard)
     # What was left out before may have been replaced since.
@@ -180,7 +189,6 @@ def prepare(
     broken: list[str] = []
     with Bar(sum(len(plan[file][1]) for file in missing), "pictures", progress) as bar:
         for file in missing:
-            short_side = working_size(source.name, image_size)
             shard, problems = _write_shard(out / file, *plan[file], short_side, skip_broken, bar)
             broken += problems
             if shard:
@@ -229,7 +237,7 @@ def _begun(wanted: Prepared) -> Prepared:
 
 
 def _difference(begun: Prepared, wanted: Prepared) -> str | None:
-    for field in ("name", "image_size"):
+    for field in ("name", "image_size", "short_side"):
         if getattr(begun, field) != getattr(wanted, field):
             return f"{field} is {getattr(begun, field)} there, {getattr(wanted, field)} here"
     return None if begun.fingerprint == wanted.fingerprint else "other pictures or captions"
@@ -339,6 +347,7 @@ def _write_state(prepared: Prepared, name: str) -> None:
         "format": FORMAT,
         "name": prepared.name,
         "image_size": prepared.image_size,
+        "short_side": prepared.short_side,
         "fingerprint": prepared.fingerprint,
         "splits": {
             split: {"examples": prepared.examples(split), "captions": prepared.captions(split)} for split in SPLITS
@@ -358,7 +367,10 @@ def _read_state(folder: pathlib.Path, name: str) -> Prepared:
                 f"{FORMAT}. Prepare the data set again."
             )
         shards = tuple(Shard(**shard | {"left_out": tuple(shard["left_out"])}) for shard in state["shards"])
-        prepared = Prepared(folder, state["name"], state["image_size"], state["fingerprint"], shards)
+        name, size = state["name"], state["image_size"]
+        # Folders of before there was a choice do not say.
+        short_side = state["short_side"] if "short_side" in state else working_size(name, size)
+        prepared = Prepared(folder, name, size, short_side, state["fingerprint"], shards)
         _check_types(prepared)
         if any(path_problem(shard.file) or "/" in shard.file for shard in shards):
             raise ValueError("a shard outside the folder")
@@ -374,7 +386,7 @@ def _read_state(folder: pathlib.Path, name: str) -> Prepared:
 def _check_types(prepared: Prepared) -> None:
     """Raises ValueError for text in the place of a number and the like."""
     texts = [prepared.name, prepared.fingerprint]
-    numbers = [prepared.image_size]
+    numbers = [prepared.image_size, prepared.short_side]
     for shard in prepared.shards:
         texts += [shard.file, shard.split, shard.sha256, *shard.left_out]
         numbers += [shard.examples, shard.captions, shard.bytes]

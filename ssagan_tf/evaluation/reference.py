@@ -87,7 +87,10 @@ MISMATCH_RULE = "of another class, not true of the picture, nor the words of one
 
 def crop_rule(data: Prepared | Source) -> str:
     """What is done to real pictures, in words."""
-    return "as drawn" if data.name in DRAWN else "short side to size * 76 / 64, central square"
+    if data.name in DRAWN:
+        return "as drawn"
+    room = f"{data.short_side} / {data.image_size}" if isinstance(data, Prepared) else "76 / 64"
+    return f"short side to size * {room}, central square"
 
 
 def fingerprint(data: Prepared | Source, split: str, size: int) -> str:
@@ -105,7 +108,7 @@ def fingerprint(data: Prepared | Source, split: str, size: int) -> str:
 def real_pictures(data: Prepared | Source, split: str, size: int) -> Iterator[np.ndarray]:
     """The pictures of a split, in the order of `described`, a few at a time: uint8 (n, size, size, 3).
 
-    The short side is brought to size * 76 / 64 as for training, and the central square taken.
+    The short side is brought to what it is for training, by default size * 76 / 64, and the central square taken.
 
     Raises:
         UserError: prepared pictures are smaller than `size`, or one cannot be read.
@@ -121,8 +124,8 @@ def real_pictures(data: Prepared | Source, split: str, size: int) -> Iterator[np
 
 
 def _pictures(data: Prepared | Source, split: str, size: int) -> Iterator[np.ndarray]:
-    target = working_size(data.name, size)
     if isinstance(data, Prepared):
+        target = data.short_side * size // data.image_size
         if data.image_size < size:
             raise UserError(
                 f"The real pictures are smaller than the model's. Received: {data.name} prepared at {data.image_size} "
@@ -133,6 +136,7 @@ def _pictures(data: Prepared | Source, split: str, size: int) -> Iterator[np.nda
             picture = Image.fromarray(tf.io.decode_png(png, channels=3).numpy())
             yield np.asarray(picture if data.image_size == size else resize_short_side(picture, target))
     else:
+        target = working_size(data.name, size)
         for example in data.examples(split):
             yield np.asarray(resize_short_side(example.load(), target))
 

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from small_data import write_cub, write_folder
 
-from ssagan_tf.data import open_source, records
+from ssagan_tf.data import open_source
+from ssagan_tf.data.check import check_prepared, records
 from ssagan_tf.data.records import Prepared, is_prepared, open_prepared, prepare, verify
 from ssagan_tf.data.source import Example, Findings
 from ssagan_tf.errors import UserError
@@ -201,6 +202,23 @@ def test_a_folder_of_something_else_is_refused_and_untouched(out, source, size, 
     assert contents(out) == before
 
 
+def test_pictures_that_are_cut_tightly_get_little_room_for_crops(out):
+    prepared, _ = prepare(Dots(), out, 16, short_side=17)
+    images = [Image.open(io.BytesIO(one["image/encoded"])) for one in read(open_prepared(out), "train")]
+    assert {min(image.size) for image in images} == {17} == {open_prepared(out).short_side}
+    assert not check_prepared(out).problems
+    assert "short_side is 17 there, 19 here" in refused(prepare, Dots(), out, 16)
+    assert "smaller than those to be trained on" in refused(prepare, Dots(), out, 16, short_side=15)
+
+
+def test_a_folder_of_before_the_short_side_could_be_chosen_has_the_usual_one(out):
+    prepare(Dots(), out, 16)
+    state = json.loads((out / "dataset.json").read_text())
+    del state["short_side"]
+    (out / "dataset.json").write_text(json.dumps(state))
+    assert open_prepared(out).short_side == 19
+
+
 def test_a_folder_of_another_data_set_is_refused(tmp_path, out):
     prepare(Dots(), out, 8)
     write_folder(tmp_path / "mine")
@@ -268,6 +286,7 @@ def test_a_place_that_cannot_be_written_to_is_refused(tmp_path):
         (lambda state: state | {"shards": [state["shards"][0] | {"left_out": [3]}]}, "does not describe"),
         (lambda state: state | {"image_size": float("inf")}, "does not describe"),
         (lambda state: state | {"name": ["cub"]}, "does not describe"),
+        (lambda state: state | {"short_side": "19"}, "does not describe"),
     ],
 )
 def test_a_description_that_is_none_is_refused(out, change, reason):

@@ -16,7 +16,7 @@ from ssagan_tf.training.run import Run
 RUN = Run("runs/one")
 CONFIG = Config()
 WORDS = Vocabulary.build(["a red bird"])
-DATA = Prepared(pathlib.Path("data"), "cub", 256, "f" * 64, ())
+DATA = Prepared(pathlib.Path("data"), "cub", 256, 304, "f" * 64, ())
 
 
 def found(**note) -> Checkpoint:
