@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -69,6 +69,26 @@ def write_sheet(
         rows = np.split(drawn, len(captions))
         sheet = pictures.caption_grid(list(zip(captions, rows, strict=True)))
     pictures.save_png(sheet, out)
+    return [pathlib.Path(out)]
+
+
+def write_stages(
+    models: Mapping[str, Model], captions: Sequence[str], seed: int, out: str | os.PathLike
+) -> list[pathlib.Path]:
+    """A PNG with a row for each caption and a column for each model, such as of a training's iterations.
+
+    Args:
+        models: by the titles of their columns; all of one picture size.
+        captions: what every model generates, from the noise of `seed`.
+        seed: of all pictures.
+        out: the file.
+
+    Raises:
+        UserError: a caption without a word that a model knows, or `out` cannot be written.
+    """
+    columns = [model.generate(captions, seed) for model in models.values()]
+    rows = np.stack(columns, 1)
+    pictures.save_png(pictures.caption_grid(list(zip(captions, rows, strict=True)), list(models)), out)
     return [pathlib.Path(out)]
 
 

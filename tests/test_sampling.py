@@ -138,3 +138,16 @@ def test_files_that_are_not_of_these_weights_are_left_alone(folder, harm):
 
 def test_the_name_of_the_weights_is_one():
     assert sampling._WEIGHTS_FILE == WEIGHTS_FILE
+
+
+def test_a_sheet_of_stages_has_a_column_for_each_model(model, tiny_model, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(sampling.pictures, "caption_grid", lambda rows, header: seen.append((rows, header)))
+    monkeypatch.setattr(sampling.pictures, "save_png", lambda sheet, path: None)
+    models = {"early": model, "late": tiny_model()}
+    sampling.write_stages(models, ["a red bird", "yellow wings"], 5, tmp_path / "stages.png")
+    ((rows, header),) = seen
+    assert header == ["early", "late"] and [caption for caption, _ in rows] == ["a red bird", "yellow wings"]
+    for caption, row in rows:
+        for drawn, each in zip(row, models.values(), strict=True):
+            np.testing.assert_array_equal(drawn, each.generate(caption, seed=5)[0])
