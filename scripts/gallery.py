@@ -32,7 +32,7 @@ def main(_) -> None:
     if wrong := [stage for stage in _STAGES.value if "=" not in stage]:
         raise app.UsageError(f"A stage has a title and a model. Received: {wrong[0]!r}. Give --stage='TITLE=MODEL'.")
     captions = asked_captions([], _CAPTIONS.value)
-    swapped = _swaps() if _SWAP.value else []
+    swapped = _swaps(_SWAP.value, _WORDS.value) if _SWAP.value else []
     # TensorFlow takes seconds to start: not before the flags are known to be right.
     cli.start_tensorflow()
     from ssagan_tf import sampling
@@ -50,16 +50,16 @@ def main(_) -> None:
     cli.say("Wrote " + ", ".join(map(str, written)))
 
 
-def _swaps() -> list[str]:
+def _swaps(caption: str, swapped: list[str]) -> list[str]:
     """The caption with each of the words in the place of the one that it has."""
-    words = _SWAP.value.split()
-    places = [place for place, word in enumerate(words) if word in _WORDS.value]
+    words = caption.split()
+    places = [place for place, word in enumerate(words) if word in swapped]
     if not places:
         raise app.UsageError(
-            f"There is nothing to swap. Received: {_SWAP.value!r} without any of {', '.join(_WORDS.value)}. "
+            f"There is nothing to swap. Received: {caption!r} without any of {', '.join(swapped)}. "
             "Name a word of the caption in --words."
         )
-    return [" ".join([*words[: places[0]], word, *words[places[0] + 1 :]]) for word in _WORDS.value]
+    return [" ".join([*words[: places[0]], word, *words[places[0] + 1 :]]) for word in swapped]
 
 
 if __name__ == "__main__":

@@ -45,8 +45,8 @@ def weights_file() -> pathlib.Path | None:
     return path if path.is_file() else None
 
 
-def load() -> keras.Model:
-    """The network with its ImageNet weights. Raises UserError if the package that has them is not installed."""
+def load() -> tuple[keras.Model, pathlib.Path]:
+    """The network with its ImageNet weights, and the file that they are from. Raises UserError if the package that has them is not installed."""
     path = weights_file()
     if path is None:
         raise UserError(
@@ -55,7 +55,7 @@ def load() -> keras.Model:
         )
     model = build()
     assign(model, pth.read(path))
-    return model
+    return model, path
 
 
 def build() -> keras.Model:

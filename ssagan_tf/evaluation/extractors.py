@@ -102,7 +102,7 @@ def embed(
     """
     for batch in _batches(pictures):
         images = FILTERS[resize](batch, extractor.image_size)
-        images = (images - np.float32(extractor.mean)) / np.float32(extractor.deviation)
+        images = (images - np.array(extractor.mean, np.float32)) / np.array(extractor.deviation, np.float32)
         filled = np.pad(images, [(0, _BATCH - len(images)), (0, 0), (0, 0), (0, 0)])
         features, logits = extractor.call(tf.constant(filled))
         yield features.numpy()[: len(batch)], None if logits is None else logits.numpy()[: len(batch)]
@@ -156,7 +156,7 @@ def _inception_keras() -> Extractor:
 def _efficientnet_lite0() -> Extractor:
     from ssagan_tf.evaluation import efficientnet
 
-    model, path = efficientnet.load(), efficientnet.weights_file()
+    model, path = efficientnet.load()
     size, mean, deviation = efficientnet.IMAGE_SIZE, efficientnet.MEAN, efficientnet.DEVIATION
 
     @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3])])

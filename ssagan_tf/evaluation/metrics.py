@@ -260,7 +260,7 @@ def _recognised(evaluation: Evaluation) -> Scores:
             f"The extractor is no ImageNet classifier. Received: {extractor.name}. Use --protocol=efficientnet."
         )
     drawn, real = (
-        float(np.isin(np.argmax(embedded.logits, 1), list(shown)).mean())
+        float(np.isin(np.argmax(np.asarray(embedded.logits), 1), list(shown)).mean())
         for embedded in (evaluation.drawn_features, evaluation.real_features)
     )
     card = evaluation.extractor_card() | evaluation.reference_card() | {"imagenet_classes": sorted(shown)}

@@ -18,7 +18,7 @@ needs_weights = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def network():
-    return efficientnet.load()
+    return efficientnet.load()[0]
 
 
 @needs_weights
