@@ -17,8 +17,8 @@ from ssagan_tf.core import cli
 from ssagan_tf.data.source import asked_captions
 
 _MODEL = flags.DEFINE_string("model", None, "Run folder, model folder or name.", required=True)
-_CAPTIONS = flags.DEFINE_string("captions_file", None, "Text file with the captions, one a line.", required=True)
-_OUT = flags.DEFINE_string("out", None, "Folder for the sheets.", required=True)
+_CAPTIONS = cli.path_flag("captions_file", None, "Text file with the captions, one a line.", required=True)
+_OUT = cli.path_flag("out", None, "Folder for the sheets.", required=True)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the first picture of each caption; the next have seed + 1, ...")
 _COUNT = flags.DEFINE_integer("count", 6, "Pictures of each caption.", lower_bound=1, upper_bound=100)
 _SWAP = flags.DEFINE_string("swap", None, "Caption in which a word is swapped.")

@@ -46,7 +46,11 @@ def weights_file() -> pathlib.Path | None:
 
 
 def load() -> tuple[keras.Model, pathlib.Path]:
-    """The network with its ImageNet weights, and the file that they are from. Raises UserError if the package that has them is not installed."""
+    """The network with its ImageNet weights, and the file they come from.
+
+    Raises:
+        UserError: the package that has them is not installed.
+    """
     path = weights_file()
     if path is None:
         raise UserError(
