@@ -14,7 +14,7 @@ the captions are the file's, the seeds those that follow each other.
 from absl import app, flags
 
 from ssagan_tf.core import cli
-from ssagan_tf.data.source import asked_captions
+from ssagan_tf.data.reading import asked_captions
 
 _MODEL = flags.DEFINE_string("model", None, "Run folder, model folder or name.", required=True)
 _CAPTIONS = cli.path_flag("captions_file", None, "Text file with the captions, one a line.", required=True)
