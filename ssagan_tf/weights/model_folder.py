@@ -4,6 +4,7 @@ config.json           sizes of the networks, settings of the training
 vocabulary.txt        the words that the model knows
 model.safetensors     weights of generator and text encoder
 training.safetensors  those of what only training needs; may be missing
+terms.txt             what the data it was trained on may be used for, told whenever the model is read; may be missing
 README.md             what the model is and where it comes from
 """
 
@@ -20,6 +21,7 @@ from absl import logging
 
 from ssagan_tf.config import Config, ModelConfig, TrainConfig
 from ssagan_tf.core import files
+from ssagan_tf.data.reading import read_bytes
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import CompactImageEncoder, HubEncoder, ImageEncoder, TextEncoder
 from ssagan_tf.step.augmentation import Augmentation
@@ -31,6 +33,8 @@ CONFIG_FILE = "config.json"
 VOCABULARY_FILE = "vocabulary.txt"
 WEIGHTS_FILE = "model.safetensors"
 TRAINING_FILE = "training.safetensors"
+TERMS_FILE = "terms.txt"
+_MOST_TERMS = 2**16  # bytes
 
 PRESETS: dict[str, dict[str, typing.Any]] = {
     "synthbirds_64": {
@@ -39,7 +43,15 @@ PRESETS: dict[str, dict[str, typing.Any]] = {
             "params": 837_053,
         },
         "folder": files.BUNDLED_MODEL,
-    }
+    },
+    # In a checkout; not in the wheel, which stays free of its data's terms.
+    "cub_64": {
+        "metadata": {
+            "description": "Real birds, 64 x 64 pixels, of human captions; CUB's terms: non-commercial research.",
+            "params": 1_989_629,
+        },
+        "folder": files.SAVED_MODELS / "cub-64",
+    },
 }
 _PARTS = ("generator", "discriminator", "text_encoder", "image_encoder", "augmentation")
 _OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer", "encoder_optimizer")
@@ -114,6 +126,7 @@ class PresetModel(TextToImage):
 
     presets: typing.ClassVar = PRESETS
     settings = Config()  # those that the model was read with
+    terms = ""  # of the data that it was trained on, if its folder says any
 
     @classmethod
     def from_model_config(cls, config: ModelConfig, vocabulary: Vocabulary, sampling_only: bool = False, **options):
@@ -162,6 +175,10 @@ class PresetModel(TextToImage):
         model = cls.from_settings(config, vocabulary, sampling_only)
         model.settings = config
         model.take_weights(place)
+        if (place / TERMS_FILE).is_file():
+            terms = read_bytes(files.inside(place, TERMS_FILE), _MOST_TERMS).decode(errors="replace")
+            model.terms = " ".join(terms.split())
+            logging.warning("Terms of this model: %s", model.terms)
         return model
 
     def save_to_preset(self, folder: str | os.PathLike, config: Config | None = None, card: str | None = None) -> None:
@@ -188,6 +205,8 @@ class PresetModel(TextToImage):
                 tensor_files.write_state(aside / TRAINING_FILE, self.training_variables())
             card = card if card is not None else _CARD.format(name=name, size=size, words=len(self.vocabulary) - 1)
             files.write_atomically(aside / "README.md", card)
+            if self.terms:
+                files.write_atomically(aside / TERMS_FILE, self.terms + "\n")
 
     def model_config(self) -> ModelConfig:
         """The configuration that `from_model_config` would build this model from.

@@ -117,12 +117,22 @@ def test_without_a_vocabulary_there_is_no_folder(tiny_model, tmp_path):
 
 
 def test_every_preset_has_a_name_that_is_read():
-    assert list(SSAGAN.presets) == ["synthbirds_64"]
+    assert list(SSAGAN.presets) == ["synthbirds_64", "cub_64"]
     for name, about in SSAGAN.presets.items():
         model = SSAGAN.from_preset(name)
         assert model.generator.count_params() + model.text_encoder.count_params() == about["metadata"]["params"]
         assert_same(model, SSAGAN.from_preset(str(about["folder"])))
         np.testing.assert_array_equal(load_model(name).generate("a red bird"), model.generate("a red bird"))
+
+
+def test_the_terms_of_the_data_are_told_and_travel_with_the_model(tiny_model, tmp_path, caplog):
+    tiny_model().save_to_preset(tmp_path / "free")
+    assert not (tmp_path / "free" / "terms.txt").exists()
+    (tmp_path / "free" / "terms.txt").write_text("For research\nonly.\n")
+    with caplog.at_level("WARNING"):
+        SSAGAN.from_preset(tmp_path / "free").save_to_preset(tmp_path / "again")
+    assert "Terms of this model: For research only." in caplog.text
+    assert (tmp_path / "again" / "terms.txt").read_text() == "For research only.\n"
 
 
 def test_a_name_that_nobody_knows_is_told_with_those_that_are(tmp_path, monkeypatch):
