@@ -13,7 +13,7 @@ import numpy as np
 import safetensors.numpy
 
 from ssagan_tf.config import Config, ModelConfig, preset
-from ssagan_tf.convert import networks, pth
+from ssagan_tf.convert import networks
 from ssagan_tf.core import files
 from ssagan_tf.damsm import DAMSM, DAMSM_FILE, load_damsm
 from ssagan_tf.data.cub import read_captions_pickle
@@ -21,7 +21,7 @@ from ssagan_tf.errors import UserError
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training.run import load_model
-from ssagan_tf.weights import tensor_files
+from ssagan_tf.weights import pth, tensor_files
 from ssagan_tf.weights.model_folder import CONFIG_FILE, VOCABULARY_FILE
 
 # The tensor that tells a part's sizes, by part; no other part has one of that name and rank.

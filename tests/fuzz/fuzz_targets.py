@@ -24,7 +24,6 @@ from PIL import Image
 from serving_targets import answers, requests, take_answer, take_request
 
 from ssagan_tf.config import Config
-from ssagan_tf.convert import pth
 from ssagan_tf.data import cub, records, restricted_pickle, source
 from ssagan_tf.data.coco import Coco
 from ssagan_tf.data.cub import Cub
@@ -32,6 +31,7 @@ from ssagan_tf.data.folder import Folder
 from ssagan_tf.errors import UserError
 from ssagan_tf.text.tokenizer import tokenize
 from ssagan_tf.text.vocabulary import Vocabulary
+from ssagan_tf.weights import pth
 
 FIXTURES = pathlib.Path(__file__).resolve().parents[1] / "fixtures"
 WORDS = Vocabulary.build(["a small red bird with yellow wings and a black bill", "this bird has blue eyes"])

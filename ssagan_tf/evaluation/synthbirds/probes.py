@@ -99,7 +99,7 @@ def _swapped(described, name: str, model: SSAGAN, random) -> list[tuple[Bird, st
     found = []
     for caption, bird in described:
         value, words = caption.attributes.get(name), collections.Counter(caption.text.split())
-        others = [other for other in ATTRIBUTES[name] if other != value and other in model.needed_vocabulary()]
+        others = [other for other in ATTRIBUTES[name] if other != value and other in model.require_vocabulary()]
         if value is None or words[value] != 1 or not others:
             continue
         new = str(random.choice(others))
@@ -111,7 +111,7 @@ def _swapped(described, name: str, model: SSAGAN, random) -> list[tuple[Bird, st
 
 
 def _preferences(model: SSAGAN, swapped: list[tuple[Bird, str, str]]) -> tuple[float, float]:
-    size, judge, image_encoder = model.generator.image_size, model.needed_discriminator(), model.image_encoder
+    size, judge, image_encoder = model.generator.image_size, model.require_discriminator(), model.image_encoder
     assert image_encoder is not None
     pictures = tf.constant(np.stack([np.asarray(draw(bird, size), np.float32) / 127.5 - 1 for bird, _, _ in swapped]))
     captions = [text for _, text, _ in swapped], [text for _, _, text in swapped]
