@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import signal
+from collections.abc import Callable
 
 import numpy as np
 import processes
@@ -114,3 +115,18 @@ def full_disk(tmp_path):
     """A file system of 64 KB."""
     with _mounted(tmp_path / "small", "size=64k") as folder:
         yield folder
+
+
+@pytest.fixture
+def allocated() -> Callable[[], int]:
+    """Bytes that TensorFlow's tensors have on the CPU; its allocator counts them with oneDNN alone."""
+    import tensorflow as tf
+
+    def count() -> int:
+        return tf.config.experimental.get_memory_info("CPU:0")["current"]
+
+    try:
+        count()
+    except ValueError:
+        pytest.skip("TensorFlow counts no memory here: oneDNN is off, as on processors without AVX-512")
+    return count

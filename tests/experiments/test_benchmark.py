@@ -176,7 +176,7 @@ def test_the_peak_of_memory_is_that_of_what_was_done_since():
     assert machine.forget_peak() < machine.peak_memory() + 50e6
 
 
-def test_the_peak_of_tensors_is_of_what_there_was_at_once():
+def test_the_peak_of_tensors_is_of_what_there_was_at_once(allocated):
     tf.config.experimental.reset_memory_stats("CPU:0")
     before = machine.peak_of_tensors()
     for _ in range(3):

@@ -94,18 +94,15 @@ def test_convolutions_of_the_generators_blocks_are_computed_again():
     assert convolutions(with_it) - convolutions(plain) == sum(again) == 9
 
 
-def test_less_is_kept_for_the_generators_gradient():
+def test_less_is_kept_for_the_generators_gradient(allocated):
     generator, noise, sentence = Generator(8, 64, 5, 6, 8), tf.ones([16, 5]), tf.ones([16, 6])
-
-    def in_memory() -> int:
-        return tf.config.experimental.get_memory_info("CPU:0")["current"]
 
     def kept(checkpointing: bool) -> int:
         gc.collect()
-        before = in_memory()
+        before = allocated()
         with tf.GradientTape() as tape:
             image, _ = generator(noise, sentence, training=True, checkpointing=checkpointing)
-        after = in_memory()
+        after = allocated()
         assert tape.gradient(image, generator.to_rgb.kernel.value) is not None
         return after - before
 

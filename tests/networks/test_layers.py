@@ -229,7 +229,7 @@ def test_scale_and_shift_follow_the_published_formula(randomize):
     np.testing.assert_allclose(layer(x, sentence, mask, training=True), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_what_lies_between_a_norm_and_a_convolution_is_not_kept_for_the_gradient(randomize):
+def test_what_lies_between_a_norm_and_a_convolution_is_not_kept_for_the_gradient(randomize, allocated):
     layer, kernel = SSCBN(8, SENTENCE_DIM), tf.constant(normal(3, 3, 8, 8))
     # TensorFlow's allocator does not count what is below 256 KB.
     x, sentence, mask = tf.constant(normal(4, 64, 64, 8)), tf.constant(normal(4, SENTENCE_DIM)), tf.ones([4, 64, 64, 1])
@@ -238,11 +238,11 @@ def test_what_lies_between_a_norm_and_a_convolution_is_not_kept_for_the_gradient
 
     def given(convolved) -> tuple[int, list[np.ndarray]]:
         gc.collect()
-        before = tf.config.experimental.get_memory_info("CPU:0")["current"]
+        before = allocated()
         with tf.GradientTape() as tape:
             tape.watch([x, kernel])
             y = convolved()
-        kept = tf.config.experimental.get_memory_info("CPU:0")["current"] - before
+        kept = allocated() - before
         return kept, [y, *tape.gradient(y, [x, kernel, layer.scale_out.kernel.value], y)]
 
     def plain():
