@@ -10,10 +10,11 @@ What is done is not done again: stopped, the same command goes on, and with more
 
 import pathlib
 
-from absl import app, flags
+from absl import flags
 
 from ssagan_tf.config import preset
 from ssagan_tf.core import cli
+from ssagan_tf.experiments import VARIANTS
 from ssagan_tf.training.flags import SettingFlags
 
 _OUT = cli.path_flag("out", "runs/ablation", "Folder of trainings, sheets and the table.")
@@ -28,22 +29,17 @@ _EXTRACTOR = flags.DEFINE_string(
 )
 _FROM = cli.path_flag("from", "synthbirds_64", "Model that fine_tuned goes on from, as train.py.", ("hf", "kaggle"))
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Each trains every variant once.")
-_VARIANTS = flags.DEFINE_list(
-    "variants",
-    ["reference", "no_mask", "frozen_text", "end_to_end_text"],
-    "Of reference, no_mask, first_3_masks, frozen_text, end_to_end_text, no_penalty, no_mismatched, fixed, adaptive, "
-    "fine_tuned.",
+_VARIANTS = cli.names_flag(
+    "variants", ["reference", "no_mask", "frozen_text", "end_to_end_text"], tuple(VARIANTS), "What is trained."
+)
+flags.register_validator(
+    "seeds", lambda seeds: seeds and all(map(str.isdecimal, seeds)), "takes whole numbers: --seeds=0,1,2"
 )
 _COUNT = flags.DEFINE_integer("count", 2000, "Pictures of each training to score.", lower_bound=100)
 
 
 def main(_) -> None:
-    try:
-        seeds = [int(seed) for seed in _SEEDS.value]
-    except ValueError as error:
-        raise app.UsageError(
-            f"--seeds are whole numbers. Received: {','.join(_SEEDS.value)}. Use --seeds=0,1,2."
-        ) from error
+    seeds = [int(seed) for seed in _SEEDS.value]
     cli.start_tensorflow()
     from ssagan_tf.experiments import ablation
 

@@ -18,23 +18,21 @@ from absl import app, flags
 
 from ssagan_tf.core import cli
 from ssagan_tf.data import DATASETS
+from ssagan_tf.evaluation import METRIC_NAMES, PROTOCOL_NAMES
 
 _MODEL = cli.path_flag("model", None, "Run folder or model folder.", ("hf", "kaggle"))
 _CHECKPOINT = cli.checkpoint_flag()
 _OUT = cli.path_flag("out", None, "Folder of the report and the pictures; one for each model.")
-_METRICS = flags.DEFINE_list(
-    "metrics",
-    ["fid", "kid"],
-    "What to score, with commas, of: fid, kid, is, recognised, precision_recall, memorization, r_precision, semantics, "
-    "masks, clip. "
-    "[default: fid,kid]",
+_METRICS = cli.names_flag("metrics", ["fid", "kid"], METRIC_NAMES, "What to score.")
+_DATASET = flags.DEFINE_enum(
+    "dataset", None, DATASETS, "Data whose test split is the reference. [default: what the model was trained on]"
 )
-_DATASET = flags.DEFINE_enum("dataset", "synthbirds", DATASETS, "Data whose test split is the reference.")
-_DATA_DIR = cli.path_flag("data_dir", None, "Its folder, prepared or raw; not needed for synthbirds.")
-_PROTOCOL = flags.DEFINE_string(
+_DATA_DIR = cli.path_flag("data_dir", None, "Its folder, prepared or raw. [default: that of the model's training]")
+_PROTOCOL = flags.DEFINE_enum(
     "protocol",
     None,
-    "Named protocol. [default: synthbirds for that data, else ttur, or efficientnet where only that network is here]",
+    PROTOCOL_NAMES,
+    "How features are made. [default: synthbirds for that data, else ttur, or efficientnet where only that is here]",
 )
 _EXTRACTOR = flags.DEFINE_string(
     "extractor", None, "Feature extractor instead of the protocol's own: a name, a SavedModel's folder or its address."
@@ -64,7 +62,7 @@ def main(_) -> None:
     from ssagan_tf.training.run import load_model
 
     model = load_model(_MODEL.value, _CHECKPOINT.value, trust=_TRUST.value)
-    data = report.open_data(_DATASET.value, _DATA_DIR.value, model.generator.image_size)
+    data = report.open_data(_MODEL.value, _DATASET.value, _DATA_DIR.value, model.generator.image_size)
     report.evaluate(
         model,
         data,

@@ -20,7 +20,7 @@ from ssagan_tf.export import FORMATS
 _MODEL = cli.path_flag("model", None, "Run folder or model folder.", ("hf", "kaggle"), required=True)
 _OUT = cli.path_flag("out", None, "Folder to write into; its name is the model's name.", required=True)
 _CHECKPOINT = cli.checkpoint_flag()
-_FORMAT = flags.DEFINE_list("format", ["saved_model"], f"Some of {', '.join(FORMATS)}, separated by commas.")
+_FORMAT = cli.names_flag("format", ["saved_model"], tuple(FORMATS), "What is written.")
 _CAPTIONS = flags.DEFINE_string(
     "captions_file",
     None,

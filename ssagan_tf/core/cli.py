@@ -22,7 +22,7 @@ import sys
 import tempfile
 import textwrap
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from absl import app, flags, logging
@@ -129,6 +129,21 @@ def path_flag(name: str, default: str | None, help: str, schemes: tuple[str, ...
     return flags.DEFINE(
         Checked(lambda text: files.user_path(text, schemes), kind="PATH"), name, default, help, **kwargs
     )
+
+
+def names_flag(name: str, default: list[str], known: Sequence[str], help: str) -> flags.FlagHolder:
+    """Defines a list of names, with commas, each of which is checked as an enum's value is."""
+    holder = flags.DEFINE_list(name, default, f"{help} Some of {', '.join(known)}; separated by commas.")
+
+    def check(names: list[str]) -> bool:
+        unknown = [each for each in names if each not in known]
+        if unknown or not names:
+            received = ", ".join(unknown) or "nothing"
+            raise flags.ValidationError(f"takes names of a list. Received: {received}. Use some of {', '.join(known)}")
+        return True
+
+    flags.register_validator(name, check)
+    return holder
 
 
 def checkpoint_flag() -> flags.FlagHolder[str]:

@@ -13,7 +13,7 @@ import socket
 import stat
 import typing
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ssagan_tf.errors import UserError
 
@@ -23,6 +23,8 @@ SAVED_MODELS = _PACKAGE / "saved_models" if (_PACKAGE / "saved_models").is_dir()
 BUNDLED_MODEL = SAVED_MODELS / "synthbirds-64"  # small, of drawn birds
 LOCK = ".lock"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_THERE = {errno.ENOTEMPTY, errno.EEXIST}
+_TRIES = 5  # to put a folder in place of a damaged one
 
 
 def user_path(text: str, schemes: tuple[str, ...] = ()) -> str:
@@ -145,9 +147,30 @@ def append(path: str | os.PathLike, text: str) -> None:
         file.write(text)
 
 
+def _put(filled: pathlib.Path, path: pathlib.Path, as_good: Callable[[pathlib.Path], bool] | None) -> None:
+    """Renames a folder, to where one of another process may have appeared."""
+    for _ in range(_TRIES):
+        try:
+            os.rename(filled, path)
+            return
+        except OSError as error:
+            if as_good is None or error.errno not in _THERE:
+                raise
+        if as_good(path):
+            return
+        damaged = _aside(path)
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            os.rename(path, damaged)
+        shutil.rmtree(damaged, ignore_errors=True)
+    os.rename(filled, path)
+
+
 @contextlib.contextmanager
 def folder_written_atomically(
-    path: str | os.PathLike, same_name: bool = False, replace: bool = False
+    path: str | os.PathLike,
+    same_name: bool = False,
+    replace: bool = False,
+    as_good: Callable[[pathlib.Path], bool] | None = None,
 ) -> Iterator[pathlib.Path]:
     """Gives a folder to fill beside `path`, which becomes `path` at the end, or vanishes on an error.
 
@@ -157,13 +180,15 @@ def folder_written_atomically(
         path: the folder.
         same_name: whether the one to fill, which is not made then, has its name, where that goes into the files.
         replace: whether `path` may be there already; then it is another one from one moment to the next.
+        as_good: of files that follow from `path`, says whether a folder that is there in the end, perhaps of another
+            process, holds them: then it stays and ours vanishes; else ours takes its place.
 
     Raises:
         UserError: `path` exists and is not to be replaced, the disk is full or the parent is read-only.
     """
     path = pathlib.Path(path)
     with _reporting(path):
-        if path.exists() and not (replace and path.is_dir()):
+        if path.exists() and not ((replace or as_good is not None) and path.is_dir()):
             raise UserError(f"The folder exists already. Received: {path}. Choose another name or remove it.")
         _remove_abandoned(path)
         aside = _aside(path)
@@ -179,7 +204,7 @@ def folder_written_atomically(
                 flush_to_disk(filled)
                 if replace and path.exists():
                     os.rename(path, _aside(path))
-                os.rename(filled, path)
+                _put(filled, path, as_good)
                 flush_to_disk(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -30,6 +30,7 @@ from ssagan_tf.text.vocabulary import Vocabulary
 FORMAT = 1
 EXAMPLES_PER_SHARD = 500  # about 80 MB of photographs at 256 pixels
 MAX_JSON_BYTES = 64 * 2**20
+RUN_DATA = "data"  # in a run folder: what was prepared for that training
 FINISHED, UNFINISHED, VOCABULARY = "dataset.json", "unfinished.json", "vocabulary.txt"
 # Names of a record's features.
 IMAGE, KEY, CAPTIONS, LABEL = "image/encoded", "image/key", "caption/text", "class/label"

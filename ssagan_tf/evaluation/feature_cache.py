@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import pathlib
-import shutil
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -59,8 +58,7 @@ def embedded(
     whole_key = {**key, "extractor": extractor.sha256, "resize": resize}
     path = folder / hashlib.sha256(json.dumps(whole_key, sort_keys=True).encode()).hexdigest()[:16]
     if not _whole(path):
-        shutil.rmtree(path, ignore_errors=True)
-        with files.folder_written_atomically(path) as aside:
+        with files.folder_written_atomically(path, as_good=_whole) as aside:
             pixels = hashlib.sha256()
             _write(aside, embed(extractor, resize, _hashing(pictures, pixels)), count, unit)
             about = {**whole_key, "count": count, "pictures": pixels.hexdigest(), "files": _hashes(aside)}

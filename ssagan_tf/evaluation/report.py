@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -17,8 +18,8 @@ import tensorflow as tf
 from ssagan_tf.config import Config
 from ssagan_tf.core import files
 from ssagan_tf.data import open_source
-from ssagan_tf.data.records import Prepared, is_prepared, open_prepared
-from ssagan_tf.data.source import Source
+from ssagan_tf.data.records import RUN_DATA, Prepared, is_prepared, open_prepared
+from ssagan_tf.data.source import DRAWN, Source
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.clip import open_clip
 from ssagan_tf.evaluation.metrics import METRICS, Evaluation
@@ -75,6 +76,11 @@ def evaluate(
     """
     _check(metrics, data, damsm)
     how = named_protocol(protocol, extractor)
+    if how.extractor == "synthbirds" and data.name not in DRAWN:
+        raise UserError(
+            f"The attribute network knows drawn birds only. Received: extractor 'synthbirds' for {data.name}. "
+            "Use --protocol=clean or ttur."
+        )
     seer = open_clip(clip) if "clip" in metrics else None  # if it is missing, that is told before anything is drawn
     evaluation = Evaluation(model, data, how, count, out, damsm, seed, truncation, seer)
     if "r_precision" in metrics:
@@ -135,27 +141,51 @@ def versions() -> dict[str, str]:
 
 
 def about(model: str | os.PathLike) -> dict:
-    """What a run folder, a model folder or name says of its weights: path, and half-life of their average (0: none).
+    """What a run folder, a model folder or name says of its weights: path, half-life of their average (0: none), and
+    the data that they were trained on.
 
     Raises:
         UserError: the folder has no configuration.
     """
     config = Config.load(folder_of(model) / CONFIG_FILE)
-    return {"path": str(model), "ema_pictures": config.train.ema_pictures, "published": config.model.published}
+    return {
+        "path": str(model),
+        "ema_pictures": config.train.ema_pictures,
+        "published": config.model.published,
+        "trained_on": dataclasses.asdict(config.data),
+    }
 
 
-def open_data(dataset: str, data_dir: str | None, image_size: int) -> Prepared | Source:
-    """A prepared folder of any size not below the model's, or a raw data set.
+def open_data(
+    model: str | os.PathLike, dataset: str | None, data_dir: str | None, image_size: int
+) -> Prepared | Source:
+    """The data to score a model against: those that it was trained on, prepared at its size or above, or raw.
+
+    Args:
+        model: run folder, model folder or name.
+        dataset: a name, to be sure; None: the model's.
+        data_dir: where the data are now; None: where they were when the model was trained.
+        image_size: the model's.
 
     Raises:
-        UserError: no such data, or prepared from another data set.
+        UserError: another data set than the model's, no such data, or prepared from another data set.
     """
-    if data_dir is None or not is_prepared(data_dir):
-        return open_source(dataset, data_dir, image_size)
-    prepared = open_prepared(data_dir)
-    if prepared.name != dataset:
+    place = folder_of(model)
+    trained = Config.load(place / CONFIG_FILE).data
+    if dataset not in (None, trained.dataset):
         raise UserError(
-            f"The folder was prepared from something else. Received: {data_dir}: {prepared.name}. Wanted: {dataset}."
+            f"The model was trained on other data. Received: {model}, trained on {trained.dataset}, with "
+            f"--dataset={dataset}. Leave --dataset out."
+        )
+    own = place / RUN_DATA
+    data_dir = data_dir or (str(own) if is_prepared(own) else trained.data_dir)
+    if data_dir is None or not is_prepared(data_dir):
+        return open_source(trained.dataset, data_dir, image_size)
+    prepared = open_prepared(data_dir)
+    if prepared.name != trained.dataset:
+        raise UserError(
+            f"The folder was prepared from something else. Received: {data_dir}: {prepared.name}. "
+            f"Wanted: {trained.dataset}."
         )
     return prepared
 

@@ -31,6 +31,7 @@ from ssagan_tf.evaluation.protocols import protocol as named_protocol
 from ssagan_tf.evaluation.protocols import usual
 from ssagan_tf.evaluation.reference import described
 from ssagan_tf.evaluation.report import REPORT, evaluate, read_report
+from ssagan_tf.experiments import FINE_TUNED, REFERENCE, VARIANTS
 from ssagan_tf.sampling import write_sheet
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training import checkpoint, resume, train
@@ -39,21 +40,6 @@ from ssagan_tf.training.pretraining import pretrain
 from ssagan_tf.training.run import Run, load_model
 from ssagan_tf.weights.model_folder import CONFIG_FILE, VOCABULARY_FILE
 
-REFERENCE, FINE_TUNED = "reference", "fine_tuned"
-# What each variant changes in the configuration of the reference, which is as published: a mask in every block, and a
-# text encoder that goes on learning from DAMSM.
-VARIANTS: Mapping[str, dict[str, object]] = {
-    REFERENCE: {},
-    "no_mask": {"mask_blocks": 0},
-    "first_3_masks": {"mask_blocks": 3},
-    "frozen_text": {"text_training": "frozen"},
-    "end_to_end_text": {"text_training": "end_to_end"},
-    "no_penalty": {"penalised": False},
-    "no_mismatched": {"mismatched_pairs": False},
-    "fixed": {"augment": "fixed"},
-    "adaptive": {"augment": "adaptive"},
-    FINE_TUNED: {},  # see `_fine_tuned`
-}
 _MEMORY = "memory.json"
 # Columns: name, factor on the score, decimals.
 _COLUMNS = {

@@ -64,6 +64,8 @@ def export(
         raise UserError(f"No such format. Received: {', '.join(unknown) or 'none'}. Use some of {', '.join(FORMATS)}.")
     if model.vocabulary is None:
         raise UserError("The model has no vocabulary. Received: vocabulary=None. Export one that reads captions.")
+    if SAVED_MODEL in formats:
+        importlib.import_module(f"{__name__}.serving").check_name(out)  # before any folder is made
     written = {name: _target(out, name) for name in formats}
     for name, target in written.items():
         with files.folder_written_atomically(target, replace=not target.name.isdecimal()) as aside:

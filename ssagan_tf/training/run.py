@@ -24,6 +24,7 @@ import tensorflow as tf
 from ssagan_tf.config import Config
 from ssagan_tf.core import files
 from ssagan_tf.core.calling import command_of
+from ssagan_tf.data.records import RUN_DATA
 from ssagan_tf.errors import UserError
 from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.text.vocabulary import Vocabulary
@@ -39,7 +40,7 @@ Go on:  `{train} --out={run} --resume --steps=MORE`
 Sample: `{sample} --model={run} --caption="..." --out=sheet.png`
 Watch:  `tensorboard --logdir={run}`
 """
-DATA = "data"  # in the run folder: what was prepared for it
+DATA = RUN_DATA
 
 
 class Run:

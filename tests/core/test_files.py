@@ -234,6 +234,17 @@ def test_a_folder_that_exists_is_kept(tmp_path):
     assert entries(tmp_path) == ["b", "b/mine"]
 
 
+@pytest.mark.parametrize(("there", "kept"), [("whole", "theirs"), ("damaged", "ours")])
+def test_of_two_folders_with_the_same_files_a_whole_one_stays(tmp_path, there, kept):
+    path = tmp_path / "b"
+    with files.folder_written_atomically(path, as_good=lambda folder: (folder / "whole").exists()) as aside:
+        (aside / "whole").write_text("ours")
+        path.mkdir()  # by another process
+        (path / there).write_text("theirs")
+    assert [(file.name, file.read_text()) for file in path.iterdir()] == [("whole", kept)]
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_the_checksum_is_that_of_the_bytes(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")  # the example of FIPS 180-2
     assert files.sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,5 +1,6 @@
 """From a model to a report, and what may be compared."""
 
+import copy
 import json
 import types
 
@@ -11,7 +12,9 @@ from ssagan_tf.core.files import BUNDLED_MODEL
 from ssagan_tf.damsm import DAMSM
 from ssagan_tf.data.synthbirds import SynthBirds
 from ssagan_tf.errors import UserError
-from ssagan_tf.evaluation import report
+from ssagan_tf.evaluation import METRIC_NAMES, PROTOCOL_NAMES, report
+from ssagan_tf.evaluation.extractors import open_extractor
+from ssagan_tf.evaluation.feature_cache import embedded
 from ssagan_tf.evaluation.metrics import METRICS, Evaluation
 from ssagan_tf.evaluation.protocols import PROTOCOLS, protocol
 from ssagan_tf.evaluation.reference import real_pictures
@@ -82,6 +85,46 @@ def test_damaged_features_are_made_again(written, model, birds):
     features.write_bytes(data)
     again = evaluate(model, birds, ["fid"], "synthbirds", COUNT, out)
     assert again["scores"]["fid"]["value"] == found["scores"]["fid"]["value"]
+
+
+def test_two_processes_that_fill_one_cache_both_succeed(tmp_path):
+    random = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
+    extractor = open_extractor("synthbirds")
+
+    def cached(pictures):
+        return embedded(tmp_path, {"of": "noise"}, extractor, "pillow_bilinear", pictures, 4, "picture")
+
+    def slow():
+        results.append(cached([random]))  # another process, which ends first
+        yield random
+
+    results: list = []
+    results.append(cached(slow()))
+    np.testing.assert_array_equal(*(np.array(result.features) for result in results))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_model_is_scored_against_the_data_that_it_was_trained_on(tmp_path):
+    assert report.open_data("synthbirds_64", None, None, 64).name == "synthbirds"
+    with pytest.raises(UserError, match="trained on synthbirds, with --dataset=cub. Leave --dataset out"):
+        report.open_data("synthbirds_64", "cub", None, 64)
+    config = preset("small", "folder").override(data_dir=str(tmp_path / "photographs"))
+    config.save(tmp_path / "config.json")
+    with pytest.raises(UserError, match="photographs"):
+        report.open_data(tmp_path, None, None, 64)
+    assert report.about(tmp_path)["trained_on"]["data_dir"] == str(tmp_path / "photographs")
+
+
+def test_the_protocol_of_drawn_birds_is_refused_for_photographs(model, birds, tmp_path):
+    photographs = copy.copy(birds)
+    photographs.name = "folder"
+    with pytest.raises(UserError, match="drawn birds only. Received: extractor 'synthbirds' for folder"):
+        evaluate(model, photographs, ["fid"], "synthbirds", 4, tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_names_that_scripts_check_are_those_of_the_registries():
+    assert tuple(METRICS) == METRIC_NAMES and tuple(PROTOCOLS) == PROTOCOL_NAMES
 
 
 def test_real_pictures_score_perfectly_and_an_untrained_model_does_not(written, model, birds, tmp_path):

@@ -49,6 +49,17 @@ def test_one_training_has_no_spread_and_a_lone_variant_no_difference():
     assert row(made, "no_mask") == [["25.0", "25.0", "25.0", "25.0", "0.2", "25.0"]]
 
 
+@pytest.mark.parametrize(
+    "flag", ["--variants=reference,magic", "--seeds=0,x", "evaluate --metrics=fid,magic", "export --format=magic"]
+)
+def test_lists_are_checked_before_a_dry_run_answers(flag):
+    script, _, flag = flag.rpartition(" ")
+    needed = ["--model=x", "--out=y"] if script == "export" else []
+    path = processes.ROOT / "scripts" / f"{script or 'ablate'}.py"
+    done = processes.python(path, *needed, flag, "--dry_run")
+    assert done.returncode == 2 and flag.split("=")[0] in done.stderr and done.stderr.count("\n") <= 2
+
+
 @pytest.mark.parametrize("variants, seeds", [(["magic"], [0]), ([], [0]), (["no_mask"], [])])
 def test_what_cannot_be_trained_is_refused_before_anything_is(tmp_path, variants, seeds):
     with pytest.raises(UserError, match="no such variant. Received.*Use some of reference, no_mask"):

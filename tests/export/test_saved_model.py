@@ -237,6 +237,7 @@ def test_saved_model_cli_runs_every_signature_where_there_is_no_keras_and_no_ssa
 def test_a_name_that_no_server_takes_is_refused(random_model, tmp_path):
     with pytest.raises(UserError, match="a server cannot take it. Received: 'my birds'"):
         export(random_model, tmp_path / "my birds")
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.slow
