@@ -5,17 +5,19 @@ import { download } from "./pictures.js";
 import { COUNTS, asSeed, fromHash, seedAfter, toHash } from "./state.js";
 import { figuresOf } from "./views.js";
 import { Vocabulary } from "./vocabulary.js";
-import { exampleFor, replacements, showWords, swapOf } from "./words.js";
+import { exampleFor, kindsOf, replacements, showWords, swapOf } from "./words.js";
 
 const BACKENDS = { server: "./server.js", litert: "./litert.js" };
 const TYPING = 250; // milliseconds without a key before it draws
 const AGAIN = 2000; // milliseconds before a server that was not there is asked again
+const ONE_STEP = 1000; // milliseconds: changes that follow each other faster are undone together
 const KEPT = 60; // pictures, to be shown again without drawing
 
 const $ = (id) => document.getElementById(id);
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 let state, model, vocabulary, timer, aborter;
+let changed = -Infinity;
 const drawn = new Map(); // job as JSON -> picture
 
 // === State and controls ===
@@ -25,9 +27,13 @@ function fromAddress() {
   return { ...told, caption: told.caption || exampleFor(vocabulary) };
 }
 
+/** What comes a while after the last change is a step that the browser's Back undoes. */
 function change(changes, wait = 0) {
+  const known = location.hash === toHash(state);
   state = { ...state, ...changes };
-  history.replaceState(null, "", toHash(state));
+  const step = known && toHash(state) !== location.hash && performance.now() - changed > ONE_STEP;
+  changed = performance.now();
+  history[step ? "pushState" : "replaceState"](null, "", toHash(state));
   showControls();
   clearTimeout(timer);
   timer = setTimeout(draw, wait);
@@ -58,7 +64,9 @@ function showView(view) {
 function showStage() {
   const sizes = model?.maskSizes ?? [];
   const stage = Math.min(Number(state.mask), sizes.length);
-  const told = stage ? `${sizes[stage - 1]} × ${sizes[stage - 1]}` : "off";
+  const finest = state.view === "swap" ? sizes.length : 0; // the mask is a figure of its own there, and always shown
+  const size = sizes[(stage || finest) - 1];
+  const told = size ? `${size} × ${size}` : "off";
   $("mask").max = sizes.length;
   $("mask").value = stage;
   $("mask").setAttribute("aria-valuetext", told);
@@ -90,6 +98,12 @@ function showSwap() {
   const groups = wanted ? replacements(vocabulary, words[wanted.index]) : {};
   $("swap").replaceChildren(...Object.entries(groups).map(([label, choices]) => group(label, choices)));
   $("swap").value = wanted?.replacement ?? "";
+}
+
+function term(tag, text) {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  return made;
 }
 
 function group(label, choices) {
@@ -319,9 +333,12 @@ async function start() {
   const settings = JSON.parse(await text("settings.json"));
   vocabulary = new Vocabulary(await text("vocabulary.txt"));
   $("model").textContent = settings.model;
+  $("known").replaceChildren(...kindsOf(vocabulary).flatMap(([kind, words]) => [term("dt", kind), term("dd", words.join(", "))]));
   state = fromAddress();
   lay(figuresOf(state, vocabulary)); // the place is kept while the model is loaded
-  $("below").hidden = false; // only now, so that it does not move
+  for (const name of ["key", "controls", "below"]) {
+    $(name).hidden = false; // only now, so that it does not move
+  }
   showControls();
   listen();
   model = await opened(settings);

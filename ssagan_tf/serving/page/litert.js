@@ -44,6 +44,8 @@ class Model {
     this.maxWords = settings.max_words;
     this.noiseDim = settings.noise_dim;
     this.maskSizes = settings.mask_sizes;
+    // Negative: no mask is held open or closed.
+    this.overrides = new Float32Array(this.maskSizes.at(-1) ** 2).fill(-1);
   }
 
   async draw(caption, seed, signal) {
@@ -77,7 +79,7 @@ class Model {
   }
 
   async image(noise, sentence, signal) {
-    const outputs = await this.run("image", { noise, sentence }, signal);
+    const outputs = await this.run("image", { noise, sentence, mask_overrides: this.overrides }, signal);
     const masks = this.maskSizes.map((size) => ({ size, values: outputs[`mask_${size}`] }));
     return picture(outputs.image, masks);
   }

@@ -33,9 +33,15 @@ async function start(accelerator) {
   model = await litert.loadAndCompile(new Uint8Array(await file.arrayBuffer()), { accelerator });
 }
 
+/** All inputs are vectors but one, which has the size of the picture. */
+function shapeOf(name, length) {
+  const size = Math.sqrt(length);
+  return name === "mask_overrides" ? [1, size, size, 1] : [1, length];
+}
+
 async function run(signature, inputs) {
   const given = Object.fromEntries(
-    Object.entries(inputs).map(([name, values]) => [name, new litert.Tensor(values, [1, values.length])]),
+    Object.entries(inputs).map(([name, values]) => [name, new litert.Tensor(values, shapeOf(name, values.length))]),
   );
   const made = await model.run(signature, given);
   try {

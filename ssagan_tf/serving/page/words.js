@@ -9,6 +9,32 @@ const EXAMPLES = [
   "a red bird with blue wings",
   "a man riding a red wave",
 ];
+const PARTS = new Set(
+  ("crown wings wing belly breast throat tail back head bill beak eye eyes eyebrow nape legs feet cheek cheeks neck chest " +
+    "forehead feathers").split(" "),
+);
+const LOOKS = new Set(
+  ("small large big tiny long short little striped spotted solid plain pointed curved round bright dark light").split(" "),
+);
+// Words that mean nearly the same, the commonest first.
+const MEANINGS = [
+  "red crimson scarlet ruby cherry vermilion maroon",
+  "orange tangerine amber apricot",
+  "yellow gold golden lemon",
+  "green emerald olive lime jade",
+  "blue azure navy turquoise teal cyan indigo cobalt",
+  "purple violet lilac magenta mauve lavender",
+  "black jet ebony sooty",
+  "white ivory cream snowy",
+  "brown tan beige rust chestnut tawny rufous",
+  "grey gray silver ashen",
+  "small little tiny short",
+  "large big huge long",
+  "beak bill",
+  "belly stomach abdomen underside",
+  "breast chest throat",
+  "crown cap crest head",
+].map((group) => group.split(" "));
 const SHOWN = 60; // words of a long caption
 
 /** A caption to begin with, all of whose words are known. */
@@ -24,7 +50,7 @@ export function showWords(box, caption, vocabulary, pressed, { choose, correct }
     if (vocabulary.has(word)) {
       return [button(word, `Swap ${word}`, () => choose(index), index === pressed)];
     }
-    const suggested = vocabulary.suggest(word).map((known) => {
+    const suggested = suggestionsFor(word, vocabulary).map((known) => {
       const shown = button(`${known}?`, `Write ${known} instead of ${word}`, () => correct(swapped(words, index, known)));
       shown.classList.add("suggestion");
       return shown;
@@ -59,6 +85,24 @@ function unknown(word) {
   told.textContent = " is not known";
   made.append(told);
   return made;
+}
+
+/** Known words that mean nearly the same as an unknown one or share its stem, else those that are spelled like it. */
+export function suggestionsFor(word, vocabulary) {
+  const same = MEANINGS.find((group) => group.includes(word)) ?? [];
+  const stem = (text) => text.replace(/(ish|ing|ed|es|s|y)$/, "");
+  const stems = vocabulary.words.filter((known) => stem(known).length > 2 && stem(known) === stem(word));
+  const found = [...new Set([...same.filter((known) => vocabulary.has(known)), ...stems])].slice(0, 3);
+  return found.length ? found : vocabulary.suggest(word);
+}
+
+/** All words by kind: [kind, words] of each kind that there is. */
+export function kindsOf(vocabulary) {
+  const kinds = { Colours: COLOURS, "Parts of birds": PARTS, "Sizes and looks": LOOKS };
+  const kindOf = (word) => Object.keys(kinds).find((kind) => kinds[kind].has(word)) ?? "Others";
+  return [...Object.keys(kinds), "Others"]
+    .map((kind) => [kind, vocabulary.words.filter((word) => kindOf(word) === kind).sort()])
+    .filter(([, words]) => words.length);
 }
 
 /** The words with one of them swapped, as a caption. */
