@@ -20,6 +20,7 @@ if typing.TYPE_CHECKING:
 TFLITE_FOLDER = "tflite"
 STAMP_FILE = "weights.sha256"  # in it: of the weights that the TFLite files were made from
 _WEIGHTS_FILE = "model.safetensors"  # as in `weights.model_folder`, which would import Keras
+_DIGEST = 64  # characters of a SHA-256
 _FILM_MILLISECONDS = 2000
 
 
@@ -40,8 +41,12 @@ def light_model(folder: str | os.PathLike) -> on_device.Sampler | None:
     tflite, weights = place / TFLITE_FOLDER, place / _WEIGHTS_FILE
     model = tflite / f"{on_device.VARIANTS[0]}.tflite"
     try:
-        if not model.is_file() or (tflite / STAMP_FILE).read_text().strip() != files.sha256(weights):
+        # What is no plain file, such as a link to a device, has no end.
+        if not all(path.is_file() for path in (model, weights, tflite / STAMP_FILE)):
             return None
+        with open(tflite / STAMP_FILE, encoding="ascii") as stamped:
+            if stamped.read(_DIGEST + 1).strip() != files.sha256(weights):
+                return None
         return on_device.Sampler(model)
     except (OSError, UnicodeDecodeError, on_device.OnDeviceError):
         return None

@@ -123,10 +123,16 @@ def test_lite_pictures_are_those_of_the_model(folder):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-@pytest.mark.parametrize("harm", ["other weights", "no stamp", "damaged", "missing"])
+@pytest.mark.parametrize(
+    "harm", ["other weights", "endless weights", "endless stamp", "no stamp", "damaged", "missing"]
+)
 def test_files_that_are_not_of_these_weights_are_left_alone(folder, harm):
     if harm == "other weights":
         (folder / WEIGHTS_FILE).write_bytes(b"later ones")
+    elif harm.startswith("endless"):
+        path = folder / (WEIGHTS_FILE if harm == "endless weights" else f"tflite/{sampling.STAMP_FILE}")
+        path.unlink()
+        path.symlink_to("/dev/zero")
     elif harm == "no stamp":
         (folder / "tflite" / sampling.STAMP_FILE).unlink()
     elif harm == "damaged":
