@@ -19,8 +19,13 @@ def register(cls: type) -> type:
 
 
 def stated(options: dict) -> dict:
-    """A layer's options with its dtype in them: float32 unless it is given, whatever Keras's settings are."""
-    return {**options, "dtype": options.get("dtype") or "float32"}
+    """A layer's options with its dtype in them: float32 unless it is given.
+
+    Of Keras's settings only the policy "float64", set in so many words, is taken: it makes everything more exact. With
+    float16 or a mixed policy, encoders and losses would lose their numbers.
+    """
+    more_exact = keras.config.dtype_policy().name == "float64" and keras.config.floatx() != "float64"
+    return {**options, "dtype": options.get("dtype") or ("float64" if more_exact else "float32")}
 
 
 @contextlib.contextmanager
