@@ -118,7 +118,7 @@ def _find(table: tf.Tensor, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Places of values in a sorted table, and whether they are there."""
     import tensorflow as tf
 
-    place = tf.minimum(tf.searchsorted(table, values), len(table) - 1)
+    place = tf.minimum(tf.searchsorted(table, values), table.shape[0] - 1)
     return place, tf.equal(tf.gather(table, place), values)
 
 

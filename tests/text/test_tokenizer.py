@@ -67,7 +67,9 @@ UNICODE = {
     "": [],
 }
 unicode_many = tf.function(
-    lambda texts: tokenize_in_graph(texts, "unicode"), input_signature=[tf.TensorSpec([None], tf.string)]
+    lambda texts: tokenize_in_graph(texts, "unicode"),
+    input_signature=[tf.TensorSpec([None], tf.string)],
+    autograph=False,  # as in an export
 )
 
 
@@ -86,7 +88,7 @@ def test_unicode_rule_by_example_in_the_graph():
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_letters_of_all_scripts_give_the_same_unicode_words_in_python_and_in_the_graph(form):
-    points = [point for point in range(0x32400) if not 0xD800 <= point < 0xE000]
+    points = [*range(0x3400), *range(0xA000, 0xABFF), *range(0xAC00, 0xD7A4, 29), *range(0xF900, 0x11FFF, 3)]
     texts = [unicodedata.normalize(form, f"A{chr(point)}b {chr(point)} |") for point in points]
     wrong = [
         hex(point)
