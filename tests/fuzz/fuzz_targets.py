@@ -24,7 +24,7 @@ from PIL import Image
 from serving_targets import answers, requests, take_answer, take_request
 
 from ssagan_tf.config import Config
-from ssagan_tf.data import cub, records, restricted_pickle, source
+from ssagan_tf.data import cub, decoding, reading, records, restricted_pickle, source
 from ssagan_tf.data.coco import Coco
 from ssagan_tf.data.cub import Cub
 from ssagan_tf.data.folder import Folder
@@ -81,7 +81,7 @@ def take_caption(data: bytes) -> None:
     _waiting.append(data)
     if len(_waiting) == 100:
         compare_in_graph()
-    source.clean_captions([text], "here")
+    reading.clean_captions([text], "here")
 
 
 def compare_in_graph() -> None:
@@ -273,7 +273,7 @@ def _take_cub(data: bytes) -> None:
 
 
 def _take_caption_file(data: bytes) -> None:
-    source.read_captions(_file("captions.txt", data))
+    reading.read_captions(_file("captions.txt", data))
 
 
 _EMPTY_STATE = safetensors.numpy.save({})
@@ -318,13 +318,13 @@ def metadata() -> list[bytes]:
 
 
 def take_picture(data: bytes) -> None:
-    image = source.decode_picture(data, "here")
-    assert image.mode == "RGB" and image.width * image.height <= source.MAX_PIXELS
+    image = decoding.decode_picture(data, "here")
+    assert image.mode == "RGB" and image.width * image.height <= decoding.MAX_PIXELS
     source.resize_short_side(image, 8)
 
 
 def pictures() -> list[bytes]:
-    source.MAX_PIXELS = 10**6  # the same test at a hundredth of the time
+    decoding.MAX_PIXELS = 10**6  # the same test at a hundredth of the time
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8))
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -7,7 +7,7 @@ import pytest
 from mutation import mutated
 
 from ssagan_tf import UserError
-from ssagan_tf.data import source
+from ssagan_tf.data import decoding
 
 INPUTS = {"records": 60, "captions": 200}  # slower ones
 USUAL = 400
@@ -15,7 +15,7 @@ USUAL = 400
 
 @pytest.fixture(autouse=True)
 def restored(monkeypatch):
-    monkeypatch.setattr(source, "MAX_PIXELS", source.MAX_PIXELS)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", decoding.MAX_PIXELS)
 
 
 @pytest.mark.parametrize("name", fuzz_targets.TARGETS)
