@@ -324,6 +324,7 @@ def _row(cells: list[str], header: list[str], columns: dict, needed: int, delimi
         )
     if len(cells) < needed:
         _bad(f"{len(cells)} columns where there must be {len(header)}: text must be text")
+    cells = cells + [""] * (len(header) - len(cells))  # a label or split at the end may be left out
     name, label, split = (cells[columns[each][0]] if columns[each] else None for each in ("name", "label", "split"))
     captions = [cell for index in columns["captions"] if (cell := cells[index]).strip()]
     return _checked(_uncounted(str(name).strip()), captions, label, split, place)
