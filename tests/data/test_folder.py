@@ -219,7 +219,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
     ("name", "reason"),
     [
         ("metadata_traversal", "bad lines (5)"),
-        ("metadata_bad_line", "bad lines (8)"),
+        ("metadata_bad_line", "bad lines (7)"),
         ("metadata_missing_file", "images/there_is_none.png"),
         ("metadata_empty", "is empty"),
         ("metadata_not_utf8", "line 1 is not UTF-8"),
