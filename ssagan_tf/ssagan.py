@@ -19,7 +19,7 @@ from ssagan_tf.networks import (
 from ssagan_tf.networks.primitives import at_least_float32, register
 from ssagan_tf.step import replicas
 from ssagan_tf.step.augmentation import Augmentation
-from ssagan_tf.step.batches import BatchForm, warn_of_bright
+from ssagan_tf.step.batches import BatchForm
 from ssagan_tf.step.finite import guarded
 from ssagan_tf.step.loss_scale import LossScale
 from ssagan_tf.step.model import BatchModel
@@ -287,8 +287,6 @@ class SSAGAN(BatchModel, PresetModel):
             UserError: a batch of another form.
         """
         batch = self.batch_form.completed(batch)
-        if not self.jit_compile:
-            warn_of_bright(batch["image"], tf.equal(tf.convert_to_tensor(self.generator_optimizer.iterations), 0))
         image = tf.cast(batch["image"], self.generator.compute_dtype)
         noise_batch = self._noise(batch, self._seed_of_step())
         with tf.GradientTape() as text_tape:

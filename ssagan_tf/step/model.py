@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl import logging
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.step.batches import BatchForm, told
+from ssagan_tf.step.batches import BatchForm, told, warn_of_bright
 
 _SCHEDULERS = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
 _OWN = ("loss", "loss_weights", "metrics", "weighted_metrics")
@@ -78,15 +78,18 @@ class BatchModel(keras.Model):
         if isinstance(data, tf.data.Dataset):
             spec = form.check(data.element_spec)
             if self.jit_compile and spec["caption"].dtype == tf.string and not form.reads_text:
-                return data.map(form.with_ids)  # XLA knows no text
+                data = data.map(form.with_ids)  # XLA knows no text
+            if isinstance(data.element_spec, Mapping):
+                data = data.enumerate().map(lambda index, batch: warn_of_bright(batch, index))
         elif isinstance(data, keras.utils.PyDataset):
             first = data[0]
             if isinstance(form.check(first)["caption"], tf.Tensor) and not isinstance(first["caption"], tf.Tensor):
                 raise UserError("Keras has no text of NumPy. Received: text. Give tf.constant(captions) in each batch.")
         elif isinstance(data, Iterator):
-            return ((form.check(batch),) for batch in data)  # Keras takes generators of tuples alone
+            # Keras takes generators of tuples alone.
+            return ((warn_of_bright(form.check(batch), index),) for index, batch in enumerate(data))
         elif data is None or isinstance(data, Mapping | np.ndarray | tf.Tensor | list | tuple | str):
-            return form.check(data)
+            return warn_of_bright(form.check(data))
         return data
 
     def optimizers(self) -> list[keras.optimizers.Optimizer]:

@@ -4,7 +4,6 @@ import os
 import pathlib
 import signal
 import socket
-import subprocess
 import sys
 import textwrap
 
@@ -207,12 +206,10 @@ def test_what_a_killed_process_left_behind_is_removed_by_the_next_and_what_is_be
             print("filling", flush=True)
             time.sleep(60)
     """
-    command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "b")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+    with processes.started(sys.executable, "-c", textwrap.dedent(program), tmp_path / "b", seconds=60) as other:
         assert other.stdout.readline() == "filling\n"
         with files.folder_written_atomically(tmp_path / "b", replace=True):
             assert len(list(tmp_path.glob(".b.*.partial"))) == 2
-        other.kill()
     assert len(list(tmp_path.glob(".b.*.partial"))) == 1
     with files.folder_written_atomically(tmp_path / "b", replace=True):
         pass

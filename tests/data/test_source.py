@@ -194,7 +194,7 @@ def test_drawn_pictures_keep_their_size_and_others_leave_room_to_crop():
 CAPTIONS = {
     "bom.txt": ("this bird is blue", "this bird has a crest"),
     "crlf_blank_lines.txt": ("this bird is red", "this bird has a black crown", "a yellow bird"),
-    "emoji_and_cjk.txt": ("a bird 🐦 with red wings",),
+    "emoji_and_cjk.txt": ("a bird 🐦 with red wings", "这只鸟是红色的"),
     "latin1.txt": ("a bird with a caf\ufffd au lait breast", "a bird with na\ufffdve eyes"),
     "no_final_newline.txt": ("this bird is blue", "this bird has a crest"),
     "nul_bytes.txt": ("this bird is blue",),
