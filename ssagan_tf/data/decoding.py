@@ -57,8 +57,10 @@ def decode_picture(data: bytes, where: str) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise UserError(f"The picture claims more than {MAX_PIXELS:,} pixels. Received: {where}. {_REPAIR}") from error
     except Image.UnidentifiedImageError as error:
-        kind = "It is HEIC" if data[4:8] == b"ftyp" else "The file is no JPEG, PNG or other picture that Pillow decodes"
-        repair = "Convert it to JPEG." if kind == "It is HEIC" else _REPAIR
+        kind, repair = "The file is no JPEG, PNG or other picture that Pillow decodes", _REPAIR
+        if data[4:8] == b"ftyp":  # of a family of formats that the next four bytes tell apart
+            cut = data[8:11] == b"avi" and "AVIF" in Image.OPEN
+            kind, repair = ("The picture is damaged", _REPAIR) if cut else ("It is HEIC", "Convert it to JPEG.")
         raise UserError(f"{kind}. Received: {where}. {repair}") from error
     except Exception as error:  # What decoders raise on damaged files is no closed list.
         raise UserError(f"The picture is damaged. Received: {where}: {_one_line(error)}. {_REPAIR}") from error
@@ -159,12 +161,12 @@ def _silence_pillow() -> None:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
+        raise ValueError("its pixels are 32-bit numbers, of which nothing says what is white")
     if image.mode.startswith("I"):
         # 16 bit grey: Pillow's own conversion clips at 255 instead of scaling.
         grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
         return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers, of which nothing says what is white")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")

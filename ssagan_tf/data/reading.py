@@ -7,6 +7,7 @@ import pathlib
 import re
 from collections.abc import Iterable, Sequence
 
+from ssagan_tf.core.files import read_regular
 from ssagan_tf.errors import UserError
 from ssagan_tf.text.tokenizer import lost_characters, tokenize
 
@@ -50,16 +51,12 @@ def read_text(path: pathlib.Path, max_bytes: int) -> str:
 
 
 def read_bytes(path: pathlib.Path, max_bytes: int) -> bytes:
-    """Bytes of a file. Raises UserError if it cannot be read or is larger than `max_bytes`."""
+    """Bytes of a regular file. Raises UserError if it cannot be read or is larger than `max_bytes`."""
     try:
-        with open(path, "rb") as file:
-            data = file.read(max_bytes + 1)
+        return read_regular(path, max_bytes)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"A file could not be read. Received: {path}: {reason}. Check its path.") from error
-    if len(data) > max_bytes:
-        raise UserError(f"The file is too large. Received: {path}. Use one of at most {max_bytes:,} bytes.")
-    return data
 
 
 def clean_captions(texts: Sequence[str], where: str, tokenizer: str = "published") -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 do."""
 
 import json
+import os
 import unicodedata
 
 import pytest
@@ -52,6 +53,9 @@ TABLES = {
     "Flickr8k.token.txt": "1.png#0\ta red bird\n2.png#0\ta blue bird\n",
     "captions.txt": "image,caption\n1.png,a red bird\n2.png,a blue bird\n",
     "stems.csv": "image_id,caption\n1,a red bird\n2,a blue bird\n",
+    "quoted.tsv": 'image\tcaption\n"1.png"\t"a red bird"\n2.png\t"a blue bird"\n',
+    "lists.csv": 'raw,filename\n"[""a red bird""]",1.png\n"[\'a blue bird\']",2.png\n',
+    "windows.csv": "image,caption\n.\\1.png,a red bird\n.\\2.png,a blue bird\n",
     "metadata.jsonl": "".join(json.dumps(row) + "\n" for row in ROWS),
     "metadata.json": ROWS,
     "lines.json": "".join(json.dumps(row) + "\n" for row in ROWS),
@@ -78,6 +82,20 @@ def test_a_table_is_read_beside_or_above_its_pictures(tmp_path, name, place):
     assert not check_source(Folder(tmp_path, skip_broken=True)).problems
 
 
+@pytest.mark.parametrize(
+    "table, found",
+    [
+        ('image\tcaption\n1.png\t"a ""red""\nbird"\n2.png\tb\n', {"1.png": ('a "red"\nbird',), "2.png": ("b",)}),
+        ('image\tcaption\n1.png\t"a red\n2.png\tbird"\n', {"1.png": ('"a red',), "2.png": ('bird"',)}),
+        ('image\tcaption\n1.png\t"a" red\n2.png\tb\n', {"1.png": ('"a" red',), "2.png": ("b",)}),
+        ('image,caption\n1.png,"[\'a, b\', ""it\'s""]"\n2.png,[red] b [1]\n', {"1.png": ("a, b", "it's")}),
+    ],
+)
+def test_quotes_and_lists_in_cells_are_read_where_they_are_those_of_a_program(tmp_path, table, found):
+    write(tmp_path, {"1.png": 1, "2.png": 2, "a.tsv": table})
+    assert captions(tmp_path) == {"2.png": ("[red] b [1]",)} | found
+
+
 def test_parquet_is_read(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     import pyarrow
@@ -102,6 +120,20 @@ def test_folders_of_pictures_and_of_captions_may_lie_beside_each_other(tmp_path)
     files = {f"images/owl/{n}.jpg": n for n in range(2)} | {f"captions/owl/{n}.txt": f"owl {n}" for n in range(2)}
     write(tmp_path, files)
     assert captions(tmp_path) == {f"images/owl/{n}.jpg": (f"owl {n}",) for n in range(2)}
+
+
+@pytest.mark.parametrize("place", ["text_c10/class_00001", "celeba-caption/x", "a/prompts/b"])
+def test_captions_may_lie_in_other_folders_than_the_pictures(tmp_path, place):
+    texts = {f"{place}/image_{n}.txt": f"owl {n}" for n in range(2)} | {"captions/other/image_1.txt": "which?"}
+    write(tmp_path, {f"jpg/image_{n}.jpg": n for n in range(2)} | texts)
+    assert captions(tmp_path, skip_broken=True) == {"jpg/image_0.jpg": ("owl 0",)}
+    assert "jpg/image_1.jpg" in refused(tmp_path)
+
+
+def test_flickr8k_is_read_as_it_is_distributed(tmp_path):
+    texts = {f"text/Flickr8k{part}.token.txt": f"1.png#0\ta{part}\n2.png#0\tb\n" for part in ("", ".lemma")}
+    write(tmp_path, {"images/1.png": 1, "images/2.png": 2} | texts)
+    assert captions(tmp_path) == {"images/1.png": ("a",), "images/2.png": ("b",)}
 
 
 @pytest.mark.parametrize("train", ["train", "Training", "data/train2014", "images_train"])
@@ -143,10 +175,14 @@ def test_links_are_followed_loops_end_and_what_two_links_lead_to_is_read_once(tm
     (tmp_path / "mine" / "again").symlink_to(tmp_path / "store" / "heron")
     (tmp_path / "mine" / "owl" / "loop").symlink_to(tmp_path / "mine")
     (tmp_path / "mine" / "gone.png").symlink_to(tmp_path / "nothing.png")
+    (tmp_path / "mine" / "itself.png").symlink_to("itself.png")
+    (tmp_path / "mine" / "zeros.png").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "mine" / "metadata.jsonl")
     source = Folder(tmp_path / "mine")
     assert sum(len(source.examples(split)) for split in ("train", "test")) == 4
     assert "links in a loop: 1" in "\n".join(source.findings.notes)
-    assert "links to nothing (1). Received: gone.png" in source.findings.left_out[0]
+    assert "no file: 2 (metadata.jsonl; zeros.png)" in "\n".join(source.findings.notes)
+    assert "links to nothing (2). Received: gone.png; itself.png" in source.findings.left_out[0]
 
 
 def test_links_from_splits_into_a_store_keep_the_splits(tmp_path):
@@ -196,6 +232,8 @@ def test_what_is_left_out_is_counted_and_named_by_kind(tmp_path):
     [
         ({"693b08cb0e.png": 1}, "names say nothing"),
         ({"n02119789/n02119789_12.png": 1}, "names say nothing"),
+        ({"a/0f3b2a1c-12ab-4cde-8f00-0123456789ab.png": 1}, "names say nothing"),
+        ({"1.tar": b"x"}, "Unpack them. Put"),
         ({"owl/1.png": 1, "notes.txt": "of something else"}, "notes.txt"),
         ({"owl/1.png": 1, "labels.json": {"a": 1}}, "labels.json"),
         ({"owl/1.png": 1, "book.xlsx": b"x"}, "book.xlsx"),

@@ -1,4 +1,5 @@
 import io
+import os
 import pathlib
 import struct
 import zlib
@@ -93,6 +94,27 @@ def test_sixteen_bits_of_grey_become_eight_by_scaling_not_clipping():
     image = decode_picture(encoded(Image.fromarray(grey), "PNG"), "grey")
     expected = np.rint(grey / 257).astype(np.uint8)
     np.testing.assert_array_equal(np.asarray(image), np.repeat(expected[..., None], 3, -1))
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_numbers_without_a_white_are_refused(dtype):
+    with pytest.raises(UserError, match="nothing says what is white"):
+        decode_picture(encoded(Image.fromarray(np.full((4, 4), 200, dtype)), "TIFF"), "numbers.tif")
+
+
+@pytest.mark.parametrize(("brand", "reason"), [("avif", "damaged"), ("heic", "It is HEIC"), ("mif1", "It is HEIC")])
+def test_heic_is_told_from_a_damaged_avif(brand, reason):
+    with pytest.raises(UserError, match=reason):
+        decode_picture(b"\0\0\0\x18ftyp" + brand.encode() + bytes(40), "picture")
+
+
+@pytest.mark.parametrize("read", [load_picture, read_captions])
+def test_a_pipe_or_device_is_refused_at_once(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zeros.png").symlink_to("/dev/zero")
+    for name in ("pipe.png", "zeros.png"):
+        with pytest.raises(UserError, match="no regular file"):
+            read(tmp_path / name)
 
 
 def test_transparency_is_laid_on_white():

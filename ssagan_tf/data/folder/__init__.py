@@ -175,9 +175,13 @@ def _entries_of_tables(
 
 
 def _preferred(files: list[str]) -> dict[str, str | None]:
-    """For each table None, or the one that is read instead: beside a metadata file no others are."""
-    metadata = {os.path.dirname(file): file for file in reversed(files) if _is_metadata(file)}
-    return {file: None if _is_metadata(file) else metadata.get(os.path.dirname(file)) for file in files}
+    """For each table None, or the one that is read instead: beside a metadata file no others are.
+
+    Nor are the words in their basic forms that come with Flickr8k.token.txt.
+    """
+    rivals: dict[str, str | None] = {os.path.dirname(file): file for file in reversed(files) if _is_metadata(file)}
+    rivals |= {file: plain for file in files if (plain := file.replace(".lemma.", ".")) in {*files} - {file}}
+    return {f: None if _is_metadata(f) else rivals.get(f) or rivals.get(os.path.dirname(f)) for f in files}
 
 
 def _is_metadata(file: str) -> bool:
@@ -275,7 +279,11 @@ def _test_names(names: list[str]) -> set[str]:
 
 
 def _others(findings: Findings) -> str:
-    return ", where " + "; ".join([*findings.left_out, *findings.notes]) if findings.left_out or findings.notes else ""
+    return (
+        ", where " + "; ".join([*findings.left_out, *findings.notes]).rstrip(".")
+        if findings.left_out or findings.notes
+        else ""
+    )
 
 
 def _first_sentence(error: UserError) -> str:

@@ -19,15 +19,18 @@ _PIECE = re.compile(r"[^\W_]+")
 _LETTERS = re.compile(r"\d*([^\W\d_]+)\d*")
 _CAMEL = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _HEXADECIMAL = re.compile(r"[0-9a-f]{8,}")
+_UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _SHORTEST_NUMBERED = 3  # letters beside digits: "owl12" is a word, "n02119789" and "4f" are none
 
 
 def words_of(name: str) -> list[str]:
     """The words of a name as "001.Black_footed_Albatross" or "redBird-12" have them, in lower case.
 
-    Hexadecimal and other numbers with letters in them are no words.
+    Hexadecimal and other numbers with letters in them are no words, nor is a letter on its own.
     """
-    return [word for word in _all_words(name) if word not in _SAY_NOTHING and word not in _SPLITS]
+    words = _all_words(name)
+    words = [word for word in words if word not in _SAY_NOTHING and word not in _SPLITS]
+    return words if any(len(word) > 1 or not word.isascii() for word in words) else []
 
 
 def caption_by_name(key: str) -> tuple[list[str], str | None]:
@@ -60,7 +63,7 @@ _OF_TABLES = frozenset("captions caption metadata annotations labels token csv t
 
 def _all_words(name: str) -> list[str]:
     words = []
-    for piece in _PIECE.findall(name):
+    for piece in _PIECE.findall(_UUID.sub(" ", name)):
         match = _LETTERS.fullmatch(piece)
         if match is None or _HEXADECIMAL.fullmatch(piece.lower()):
             continue

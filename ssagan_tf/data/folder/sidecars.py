@@ -24,8 +24,8 @@ _FOLDERS = frozenset(
 class Sidecars:
     """The caption files of the pictures of a tree.
 
-    `1.png` may have `1.txt`, `1.caption`, `1.json` or `1.png.txt`; or `captions/1.txt` beside `images/1.png` or beside
-    `1.png` itself.
+    `1.png` may have `1.txt`, `1.caption`, `1.json` or `1.png.txt`; `captions/1.txt` beside `images/1.png` or beside
+    `1.png` itself; or the one file `1.txt` that there is below a folder of captions.
 
     Attributes:
         files: all of them.
@@ -89,7 +89,8 @@ class Sidecars:
             files = dict.fromkeys(file for place in places for file in self._by_place.get(place, ()))
             if files:
                 return list(files)
-        return []
+        only = self._by_place.get(_anywhere(stem), [])
+        return only if len(only) == 1 else []
 
 
 def _places_of_text(stem: str) -> Iterator[str]:
@@ -99,9 +100,15 @@ def _places_of_text(stem: str) -> Iterator[str]:
         yield stem.casefold()
     parts = pathlib.PurePosixPath(stem.casefold()).parts
     for index, part in enumerate(parts[:-1]):
-        if part in _FOLDERS or (words_of(part) and _FOLDERS.issuperset(words_of(part))):
+        if part in _FOLDERS or not _FOLDERS.isdisjoint(words_of(part)):
             yield "*" + "/".join((*parts[:index], "*", *parts[index + 1 :]))
             yield "*" + "/".join((*parts[:index], *parts[index + 1 :]))
+            yield _anywhere(stem)
+
+
+def _anywhere(stem: str) -> str:
+    """Whatever its folder: in Oxford's flowers captions lie in folders of classes, and pictures in one."""
+    return "**" + os.path.basename(stem).casefold()
 
 
 def _places_of_picture(stem: str) -> Iterator[str]:

@@ -5,6 +5,8 @@ What columns and keys are called in the data sets that circulate is in `NAMES`, 
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import csv
 import dataclasses
 import io
@@ -20,10 +22,21 @@ from ssagan_tf.errors import UserError
 MAX_BYTES = 2**30
 NAMES = tuple(
     "file_name filename file_names file name image image_name image_file image_file_name image_filename image_path "
-    "img_name img_path filepath file_path path img picture picture_name photo image_id".split()
+    "img_name img_path filepath file_path path img picture picture_name photo image_id key name".split()
 )
 CAPTIONS = ("text", "caption", "captions", "texts", "sentences", "sentence", "raw", "description", "descriptions") + (
-    *("comment", "comments", "prompt", "alt_text", "alt", "caption_text", "raw_caption", "image_caption"),
+    *(
+        "comment",
+        "comments",
+        "prompt",
+        "prompts",
+        "title",
+        "alt_text",
+        "alt",
+        "caption_text",
+        "raw_caption",
+        "image_caption",
+    ),
 )
 LABELS = ("label", "class", "category", "class_name", "label_name")
 SPLITS = ("split", "set", "subset", "partition")
@@ -246,6 +259,7 @@ def _checked(name: object, captions: object, label: object, split: object, place
     """A row whose values are what they must be. Raises _BadRow."""
     if not isinstance(name, str):
         _bad("file_name is missing or no text")
+    name = name.replace("\\", "/")  # as Windows writes paths
     if problem := path_problem(name):
         _bad(problem)
     if label is not None and not isinstance(label, str | int):
@@ -326,13 +340,13 @@ def _row(cells: list[str], header: list[str], columns: dict, needed: int, delimi
         _bad(f"{len(cells)} columns where there must be {len(header)}: text must be text")
     cells = cells + [""] * (len(header) - len(cells))  # a label or split at the end may be left out
     name, label, split = (cells[columns[each][0]] if columns[each] else None for each in ("name", "label", "split"))
-    captions = [cell for index in columns["captions"] if (cell := cells[index]).strip()]
+    captions = [text for index in columns["captions"] if (cell := cells[index]).strip() for text in _listed(cell)]
     return _checked(_uncounted(str(name).strip()), captions, label, split, place)
 
 
 def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
     """Line number and cells of each row; or, in the end, what is wrong."""
-    if delimiter in "\t|":  # quotes are marks of the text there, and no cell goes on in the next line
+    if delimiter in "\t|" and not _is_quoted(text, delimiter):
         for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
             yield number, _cells(line, delimiter)
         return
@@ -342,6 +356,28 @@ def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
             yield reader.line_num, cells
     except csv.Error as error:
         yield reader.line_num, f"no CSV ({error})"
+
+
+def _is_quoted(text: str, delimiter: str) -> bool:
+    """Whether quotes are those of CSV; in most files with other delimiters they are marks of the text."""
+    if '"' not in text:
+        return False
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
+    try:
+        return not any(delimiter in cell and re.search(r"[\r\n]", cell) for cells in rows for cell in cells)
+    except csv.Error:
+        return False
+
+
+def _listed(cell: str) -> list[str]:
+    """The texts of a cell: more than one where it is a list as JSON or Python write it."""
+    if cell.startswith("[") and cell.endswith("]"):
+        for read in (json.loads, ast.literal_eval):
+            with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+                found = read(cell)
+                if found and isinstance(found, list) and all(isinstance(each, str) for each in found):
+                    return found
+    return [cell]
 
 
 def _cells(line: str, delimiter: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import os
 import pathlib
+import stat
 import unicodedata
 from collections.abc import Iterator
 
@@ -77,23 +78,23 @@ class Tree:
                 self._left["folders that cannot be read"].append(prefix or str(folder))
                 continue
             for entry in entries:
-                name, target = prefix + entry.name, None
+                name, target, mode = prefix + entry.name, None, _mode(entry)
                 self._linked |= entry.is_symlink()
                 if entry.name.startswith(".") or entry.name in _OF_SYSTEMS:
                     self._left["hidden files"] += [name] if is_picture(name) else []
-                elif entry.is_dir() or (target := _saved_link(entry)):
-                    path = pathlib.Path(entry.path) if entry.is_dir() or target is None else target
-                    self._linked |= not entry.is_dir()
+                elif stat.S_ISDIR(mode) or (target := _saved_link(entry, mode)):
+                    path = pathlib.Path(entry.path) if target is None else target
+                    self._linked |= target is not None
                     identity = _identity(path)
                     visits[identity] += 1
                     if identity in above or visits[identity] > _MOST_VISITS:
                         self._left["links in a loop"].append(name)
                     else:
                         waiting.append((path, f"{name}/", above | {identity}))
-                elif entry.is_file():
+                elif stat.S_ISREG(mode):
                     yield name, pathlib.Path(entry.path)
                 else:
-                    kind = "links to nothing" if entry.is_symlink() else "what is no file"
+                    kind = "what is no file" if mode else "links to nothing"
                     self._left[kind].append(name)
 
     def _sort_in(self, name: str, path: pathlib.Path) -> None:
@@ -150,9 +151,17 @@ class Tree:
         return [key for key in self.others if _ending(key) in endings]
 
 
-def _saved_link(entry: os.DirEntry) -> pathlib.Path | None:
+def _mode(entry: os.DirEntry) -> int:
+    """What an entry is, for the functions of `stat`; 0 for a link to nothing, to itself or to what is kept from us."""
+    try:
+        return entry.stat().st_mode
+    except OSError:
+        return 0
+
+
+def _saved_link(entry: os.DirEntry, mode: int) -> pathlib.Path | None:
     """The folder that a link leads to which git saved as a text file, as it does where there are no links."""
-    if not entry.is_file() or os.path.splitext(entry.name)[1] or entry.stat().st_size > _LONGEST_LINK:
+    if not stat.S_ISREG(mode) or os.path.splitext(entry.name)[1] or entry.stat().st_size > _LONGEST_LINK:
         return None
     try:
         text = pathlib.Path(entry.path).read_text(encoding="utf-8")
