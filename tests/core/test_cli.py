@@ -25,7 +25,7 @@ from absl import app, flags, logging
 from ssagan_tf.core import cli
 from ssagan_tf.errors import UserError
 
-_DEEDS = ["nothing", "level", "refuse", "usage", "fail", "wait", "three", "chat", "path"]
+_DEEDS = ["nothing", "settings", "refuse", "usage", "fail", "wait", "three", "chat", "path"]
 _DO = flags.DEFINE_enum("do", None, _DEEDS, "What.", required=True)
 _COUNT = flags.DEFINE_integer("count", 0, "How many.", lower_bound=0)
 _NAMES = flags.DEFINE_multi_string("name", [], "Of whom.")
@@ -36,7 +36,7 @@ def main(argv):
     assert "tensorflow" not in sys.modules
     match _DO.value:
         case "path": cli.say(_FILE.value)
-        case "level": cli.say(os.environ["TF_CPP_MIN_LOG_LEVEL"])
+        case "settings": cli.say(os.environ["TF_CPP_MIN_LOG_LEVEL"] + os.environ["TF_ENABLE_ONEDNN_OPTS"])
         case "refuse": raise UserError("The picture is broken.\\nReceived: x.png. Remove it.")
         case "usage": raise app.UsageError("Give --count.")
         case "fail": raise KeyError("a mistake of ours")
@@ -150,7 +150,7 @@ def test_help_shows_the_docstring_and_the_scripts_own_flags(script, flag):
         "The tests read this.",
         "",
         "Flags:",
-        "  --do=nothing|level|refuse|usage|fail|wait|three|chat|path",
+        "  --do=nothing|settings|refuse|usage|fail|wait|three|chat|path",
         "                        What.",
         "  --count=INTEGER       How many. [default: 0]",
         "  --name=TEXT           Of whom.",
@@ -160,9 +160,9 @@ def test_help_shows_the_docstring_and_the_scripts_own_flags(script, flag):
     ]
 
 
-def test_tensorflow_is_told_to_be_quiet_unless_the_user_says_otherwise(script):
-    assert run(script, "--do=level").stdout == "2\n"
-    assert run(script, "--do=level", TF_CPP_MIN_LOG_LEVEL="0").stdout == "0\n"
+def test_tensorflow_is_told_to_be_quiet_and_fast_unless_the_user_says_otherwise(script):
+    assert run(script, "--do=settings").stdout == "21\n"
+    assert run(script, "--do=settings", TF_CPP_MIN_LOG_LEVEL="0", TF_ENABLE_ONEDNN_OPTS="0").stdout == "00\n"
 
 
 def test_tensorflow_starts_without_a_word():
