@@ -90,6 +90,7 @@ def blocks(page: str, text: str) -> list[Block]:
 def check(block: Block) -> None:
     """Checks the flags of a block's scripts. Raises CalledProcessError."""
     with tempfile.TemporaryDirectory() as folder:
+        (pathlib.Path(folder) / "saved_models").symlink_to(ROOT / "saved_models")
         # Programs of environments that are not there are those that are.
         commands = re.sub(r"[\w.-]+(?:/[\w.-]+)*/bin/(python|pip) ", r"\1 ", block.commands)
         _bash(_DRY.format(folder=folder, root=ROOT, python=sys.executable) + commands, pathlib.Path(folder))
