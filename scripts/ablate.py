@@ -24,8 +24,11 @@ SETTINGS = SettingFlags(
     dataset="synthbirds",
     pretraining=True,
 )
-_EXTRACTOR = flags.DEFINE_string(
-    "extractor", None, "What kernel distances are measured with: as evaluate.py. Drawn birds have their own."
+_EXTRACTOR = cli.path_flag(
+    "extractor",
+    None,
+    "What kernel distances are measured with: as evaluate.py. Drawn birds have their own.",
+    ("https",),
 )
 _FROM = cli.path_flag("from", "synthbirds_64", "Model that fine_tuned goes on from, as train.py.", ("hf", "kaggle"))
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Each trains every variant once.")

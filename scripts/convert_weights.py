@@ -26,7 +26,7 @@ _PARTS = {
     "generator": cli.path_flag("generator", None, "The generator's checkpoint, netG_*.pth."),
     "discriminator": cli.path_flag("discriminator", None, "The discriminator's, to go on with training."),
     "text_encoder": cli.path_flag("text_encoder", None, "The text encoder's that the generator learned with."),
-    "image_encoder": flags.DEFINE_string(
+    "image_encoder": cli.path_flag(
         "image_encoder", None, "The image encoder's, to go on with training; without --generator for --damsm."
     ),
 }

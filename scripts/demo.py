@@ -24,8 +24,11 @@ from ssagan_tf.core import cli
 from ssagan_tf.core.files import BUNDLED_MODEL
 from ssagan_tf.serving import page_server as demo
 
-_MODEL = flags.DEFINE_string(
-    "model", str(BUNDLED_MODEL), "Folder of an export, of a run or of a model, or a name. [default: bundled]"
+_MODEL = cli.path_flag(
+    "model",
+    str(BUNDLED_MODEL),
+    "Folder of an export, of a run or of a model, or a name. [default: bundled]",
+    ("hf", "kaggle"),
 )
 _SERVER = flags.DEFINE_string("server", None, "http:// or https://HOST:PORT of a server that draws instead.")
 _PORT = flags.DEFINE_integer("port", 8080, "Of the page; 0 for any that is free.", lower_bound=0, upper_bound=65535)

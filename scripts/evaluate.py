@@ -16,7 +16,7 @@ synthbirds, the default for that data. See docs/evaluation.md.
 
 from absl import app, flags
 
-from ssagan_tf.core import cli
+from ssagan_tf.core import cli, files
 from ssagan_tf.data import DATASETS
 from ssagan_tf.evaluation import METRIC_NAMES, PROTOCOL_NAMES
 
@@ -34,13 +34,19 @@ _PROTOCOL = flags.DEFINE_enum(
     PROTOCOL_NAMES,
     "How features are made. [default: synthbirds for that data, else ttur, or efficientnet where only that is here]",
 )
-_EXTRACTOR = flags.DEFINE_string(
-    "extractor", None, "Feature extractor instead of the protocol's own: a name, a SavedModel's folder or its address."
+_EXTRACTOR = cli.path_flag(
+    "extractor",
+    None,
+    "Feature extractor instead of the protocol's own: a name, a SavedModel's folder or its address.",
+    ("https",),
 )
 _COUNT = flags.DEFINE_integer("count", 30_000, "Pictures to draw.", lower_bound=2)
 _DAMSM = cli.path_flag("damsm", None, "Folder of pretrain_damsm.py, for r_precision.")
-_CLIP = flags.DEFINE_string(
-    "clip", None, "CLIP of KerasHub, for clip: a preset or its folder. [default: clip_vit_base_patch32]"
+_CLIP = cli.path_flag(
+    "clip",
+    None,
+    "CLIP of KerasHub, for clip: a preset or its folder. [default: clip_vit_base_patch32]",
+    ("hf", "kaggle"),
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the first picture; the next have seed + 1, ...")
 _TRUNCATION = flags.DEFINE_float("truncation", None, "Factor on the noise.", lower_bound=0)
@@ -89,7 +95,7 @@ def _compare() -> None:
     cli.start_tensorflow()
     from ssagan_tf.evaluation import report
 
-    cli.say(report.compare(_COMPARE.value))
+    cli.say(report.compare([files.user_path(path) for path in _COMPARE.value]))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ model. Other formats lie beside them, saved_models/birds/tflite, ..., and replac
 
 import pathlib
 
-from absl import flags
-
 from ssagan_tf.core import cli
 from ssagan_tf.export import FORMATS
 
@@ -21,7 +19,7 @@ _MODEL = cli.path_flag("model", None, "Run folder or model folder.", ("hf", "kag
 _OUT = cli.path_flag("out", None, "Folder to write into; its name is the model's name.", required=True)
 _CHECKPOINT = cli.checkpoint_flag()
 _FORMAT = cli.names_flag("format", ["saved_model"], tuple(FORMATS), "What is written.")
-_CAPTIONS = flags.DEFINE_string(
+_CAPTIONS = cli.path_flag(
     "captions_file",
     None,
     "Text file with captions, one a line, like those that the model will be asked for: TFLite's file of 8 bits is "

@@ -13,10 +13,10 @@ the captions are the file's, the seeds those that follow each other.
 
 from absl import app, flags
 
-from ssagan_tf.core import cli
+from ssagan_tf.core import cli, files
 from ssagan_tf.data.reading import asked_captions
 
-_MODEL = flags.DEFINE_string("model", None, "Run folder, model folder or name.", required=True)
+_MODEL = cli.path_flag("model", None, "Run folder, model folder or name.", ("hf", "kaggle"), required=True)
 _CAPTIONS = cli.path_flag("captions_file", None, "Text file with the captions, one a line.", required=True)
 _OUT = cli.path_flag("out", None, "Folder for the sheets.", required=True)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the first picture of each caption; the next have seed + 1, ...")
@@ -45,7 +45,7 @@ def main(_) -> None:
         written += sampling.write_sheet(model, swapped, _SEED.value, _COUNT.value, f"{out}/swapped.png")
     if _STAGES.value:
         stages = dict(stage.split("=", 1) for stage in _STAGES.value)
-        models = {title: load_model(folder) for title, folder in stages.items()}
+        models = {title: load_model(files.user_path(folder)) for title, folder in stages.items()}
         written += sampling.write_stages(models, captions, _SEED.value, f"{out}/stages.png")
     cli.say("Wrote " + ", ".join(map(str, written)))
 

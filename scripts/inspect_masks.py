@@ -14,7 +14,7 @@ given several times. See docs/masks.md.
 
 from absl import app, flags
 
-from ssagan_tf.core import cli
+from ssagan_tf.core import cli, files
 from ssagan_tf.core.files import BUNDLED_MODEL
 
 _MODEL = cli.path_flag("model", str(BUNDLED_MODEL), "Run folder or model folder. [default: bundled]", ("hf", "kaggle"))
@@ -44,7 +44,7 @@ def main(_) -> None:
 
     asked = {"ablate": _ABLATE, "ones": _ONES, "freeze": _FREEZE}
     interventions = [Intervention(kind, stages) for kind, flag in asked.items() for stages in flag.value]
-    interventions += [Intervention("paint", ALL, path) for path in _PAINT.value]
+    interventions += [Intervention("paint", ALL, files.user_path(path)) for path in _PAINT.value]
     written = write_inspection(
         load_model(_MODEL.value, _CHECKPOINT.value, trust=_TRUST.value),
         _CAPTIONS.value,

@@ -150,7 +150,7 @@ class TrainConfig:
     )
     score_count: int = setting(500, "Pictures that are generated for a scoring.", (2, 10**6), flag=True)
     score_extractor: str | None = setting(
-        None, "Features that scorings measure distances in, as evaluate.py --extractor.", flag=True
+        None, "Features that scorings measure distances in, as evaluate.py --extractor.", flag=True, path=("https",)
     )
     stop_overfitting: bool = setting(True, "Stop when scorings show that the discriminator overfits.", flag=True)
     seed: int = setting(0, "Seed of everything random.", (-(2**63), 2**63 - 1), flag=True)

@@ -8,6 +8,7 @@ import hashlib
 import importlib.resources
 import os
 import pathlib
+import re
 import shutil
 import socket
 import stat
@@ -35,17 +36,20 @@ def user_path(text: str, schemes: tuple[str, ...] = ()) -> str:
         schemes: those that it may begin with: "hf" of "hf://OWNER/NAME".
 
     Raises:
-        UserError: another scheme, which would become a folder of that name, or nothing.
+        UserError: another scheme or an unknown user, which would become folders of that name; or nothing.
     """
     scheme, colon, _ = text.partition("://")
     if colon and scheme in schemes:
         return text
-    if colon and scheme.isalnum():
+    if colon and re.fullmatch("[A-Za-z][A-Za-z0-9+.-]*", scheme):
         known = f" or {', '.join(f'{each}://' for each in schemes)}" if schemes else ""
         raise UserError(f"Addresses of this kind are not read or written. Received: {text}. Use a local path{known}.")
     if not text:
         raise UserError("A path is empty. Received: ''. Name a file or a folder.")
-    return os.path.expanduser(text)
+    path = os.path.expanduser(text)
+    if path.startswith("~"):
+        raise UserError(f"There is no such user. Received: {text}. Write ./{text} if it is the name of a file.")
+    return path
 
 
 def _aside(path: pathlib.Path) -> pathlib.Path:
@@ -191,36 +195,44 @@ def folder_written_atomically(
         if path.exists() and not ((replace or as_good is not None) and path.is_dir()):
             raise UserError(f"The folder exists already. Received: {path}. Choose another name or remove it.")
         _remove_abandoned(path)
-        aside = _aside(path)
-        aside.mkdir(parents=True)
+        aside, lock = _locked_aside(path)
         filled = aside / path.name if same_name else aside
     try:
-        with _held(aside):
-            with _reporting(path, only=aside):
-                yield filled
-            with _reporting(path):
-                for file in filled.rglob("*"):
-                    flush_to_disk(file)
-                flush_to_disk(filled)
-                if replace and path.exists():
-                    os.rename(path, _aside(path))
-                _put(filled, path, as_good)
-                flush_to_disk(path.parent)
+        with _reporting(path, only=aside):
+            yield filled
+        with _reporting(path):
+            for file in filled.rglob("*"):
+                flush_to_disk(file)
+            flush_to_disk(filled)
+            if replace and path.exists():
+                os.rename(path, _aside(path))
+            _put(filled, path, as_good)
+            flush_to_disk(path.parent)
     finally:
+        os.close(lock)
         shutil.rmtree(aside, ignore_errors=True)
     if replace:
         _remove_abandoned(path)  # what was there before
 
 
-@contextlib.contextmanager
-def _held(folder: pathlib.Path) -> Iterator[None]:
-    """Locks a folder; the lock ends with the process, however that ends."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
+def _locked_aside(path: pathlib.Path) -> tuple[pathlib.Path, int]:
+    """A new folder beside `path`, and the descriptor that locks it until it is closed or the process ends."""
+    for _ in range(_TRIES):
+        aside = _aside(path)
+        aside.mkdir(parents=True)
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(aside, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:  # another process took it for abandoned, and removes it
+                os.close(descriptor)
+                continue
+            except OSError:  # no locks here, so nobody removes it
+                return aside, descriptor
+            if aside.is_dir():
+                return aside, descriptor
+            os.close(descriptor)  # was removed before it was locked
+    raise OSError(errno.EAGAIN, "other processes remove what is being written", str(aside))
 
 
 def _remove_abandoned(path: pathlib.Path) -> None:
@@ -254,8 +266,9 @@ def folder_locked(folder: pathlib.Path) -> Iterator[None]:
     finally:
         (folder / LOCK).unlink(missing_ok=True)  # before it is let go: nobody may wait for a file that vanishes
         file.close()
-        if new and not any(folder.iterdir()):
-            folder.rmdir()
+        if new:
+            with contextlib.suppress(OSError):  # it is not empty
+                folder.rmdir()
 
 
 def _lock(folder: pathlib.Path) -> typing.TextIO:

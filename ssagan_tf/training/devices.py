@@ -56,7 +56,7 @@ def _place() -> _Place:
     try:
         told = json.loads(text or "{}")
         cluster, task = told.get("cluster") or {}, told.get("task") or {}
-        processes = {kind: len(addresses) for kind, addresses in cluster.items()}
+        processes = {kind: len(_listed(addresses)) for kind, addresses in cluster.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"TF_CONFIG is not as TensorFlow documents it. Received: {text!r}. Give cluster and task, or unset it."
@@ -76,6 +76,13 @@ def _place() -> _Place:
             "type. Give it an index from 0 on."
         )
     return _Place(kind, int(index), count, bool(processes.get("chief")))
+
+
+def _listed(addresses: object) -> list | dict:
+    """The addresses of a kind of task. Raises TypeError if they are none."""
+    if isinstance(addresses, list | dict) and all(isinstance(each, str) for each in addresses):
+        return addresses
+    raise TypeError("no list of addresses")
 
 
 def own_run(run: Run) -> Run:

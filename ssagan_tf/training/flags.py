@@ -14,6 +14,7 @@ from absl import flags
 
 from ssagan_tf import config
 from ssagan_tf.config import PRESETS
+from ssagan_tf.core import files
 from ssagan_tf.core.cli import Checked
 from ssagan_tf.core.settings import Setting, shown
 from ssagan_tf.data import DATASETS
@@ -132,7 +133,7 @@ def _define(setting: Setting, flag: str, default: typing.Any, flag_values: flags
 
 
 def _file(path: str) -> dict[str, typing.Any]:
-    return config.read_settings(pathlib.Path(path).expanduser())
+    return config.read_settings(pathlib.Path(files.user_path(path)))
 
 
 def _assignment(text: str) -> tuple[str, typing.Any]:

@@ -1,5 +1,6 @@
 """What scripts have in common, seen from outside: each test runs a small script in another working folder."""
 
+import re
 import signal
 import sys
 import time
@@ -206,3 +207,11 @@ def test_commands_name_each_other_as_they_were_called(monkeypatch):
     assert (calling.command(), calling.script()) == ("ssagan-serve-client", "serve_client")
     assert calling.usage(told) == "Next: ssagan-prepare-data --check"
     assert calling.command_of("prepare_data") == "ssagan-prepare-data"
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "scripts").glob("*.py")), ids=lambda path: path.stem)
+def test_every_flag_of_a_file_or_a_folder_is_a_path(script):
+    plain = re.findall(
+        r"flags\.DEFINE_string\(\s*\"(\w+)\",[^()]*?\b(?:[Ff]older|[Ff]ile|checkpoint)\b", script.read_text()
+    )
+    assert plain == []

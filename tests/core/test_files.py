@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -52,10 +53,15 @@ def test_a_users_path_is_expanded(text, path, monkeypatch):
     assert files.user_path(text, ("hf",)) == path
 
 
-@pytest.mark.parametrize("text", ["gs://bucket/x", "s3://x", "file:///x", "hf2://x"])
+@pytest.mark.parametrize("text", ["gs://bucket/x", "s3://x", "file:///x", "hf2://x", "git\\+ssh://x"])
 def test_an_address_that_would_become_a_folder_is_refused(text):
     with pytest.raises(UserError, match=f"Received: {text}. Use a local path or hf://"):
-        files.user_path(text, ("hf",))
+        files.user_path(text.replace("\\", ""), ("hf",))
+
+
+def test_the_home_of_nobody_is_refused():
+    with pytest.raises(UserError, match="no such user. Received: ~nobody-here/x"):
+        files.user_path("~nobody-here/x")
 
 
 @pytest.fixture
@@ -214,6 +220,38 @@ def test_what_a_killed_process_left_behind_is_removed_by_the_next_and_what_is_be
     with files.folder_written_atomically(tmp_path / "b", replace=True):
         pass
     assert entries(tmp_path) == ["b"]
+
+
+@pytest.mark.parametrize("when", ["before it is opened", "before it is locked"])
+def test_a_folder_that_is_removed_before_it_is_locked_is_made_again(tmp_path, monkeypatch, when):
+    """Another process, which looks for abandoned folders, sees one between its making and its lock."""
+    usual, done = os.open, []
+
+    def open_(path, flags, *args):
+        if not done and pathlib.Path(path).suffix == ".partial":
+            done.append(path)
+            if when == "before it is opened":
+                os.rmdir(path)
+                return usual(path, flags, *args)
+            descriptor = usual(path, flags, *args)
+            os.rmdir(path)
+            return descriptor
+        return usual(path, flags, *args)
+
+    monkeypatch.setattr(os, "open", open_)
+    with files.folder_written_atomically(tmp_path / "b") as aside:
+        (aside / "a").write_text("a")
+    assert entries(tmp_path) == ["b", "b/a"] and done
+
+
+def test_a_folder_is_written_where_there_are_no_locks(tmp_path, monkeypatch):
+    def flock(*args):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with files.folder_written_atomically(tmp_path / "b") as aside:
+        (aside / "a").write_text("a")
+    assert entries(tmp_path) == ["b", "b/a"]
 
 
 def test_an_error_of_another_library_that_the_disk_is_full_is_told_as_such(tmp_path):

@@ -108,6 +108,8 @@ def test_one_process_is_the_chief(monkeypatch, task, chief):
         '{"cluster": {"worker": ["a:1", "b:1"]}}',
         '{"cluster": {"master": ["a:1"], "worker": ["b:1"]}, "task": {"type": "master", "index": 0}}',
         '{"cluster": ["a:1", "b:1"]}',
+        '{"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": [1, 2]}, "task": {"type": "worker", "index": 0}}',
     ],
 )
 def test_a_cluster_that_is_none_is_refused(monkeypatch, text):
