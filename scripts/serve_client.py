@@ -15,7 +15,7 @@ from absl import flags, logging
 
 from ssagan_tf.core import cli, files
 from ssagan_tf.data.reading import asked_captions
-from ssagan_tf.export import client
+from ssagan_tf.serving import client
 
 _SERVER = flags.DEFINE_string("server", "http://127.0.0.1:8501", "http://, https:// or grpc://HOST:PORT.")
 _MODEL = flags.DEFINE_string("model", None, "The model's name on the server.", required=True)

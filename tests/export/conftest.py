@@ -18,19 +18,17 @@ def exported(random_model, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def rest_server(exported):
-    """The small server with the SavedModel behind it, listening; see `server_address`."""
-    import threading
+def rest_address(exported):
+    """Address of a server with the SavedModel behind it."""
+    import servers
 
-    from ssagan_tf.export.server import serve
-
-    with serve(exported.parent, port=0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
+    with servers.running(exported.parent) as server:
+        yield server.url.rstrip("/")
 
 
 @pytest.fixture(scope="session")
-def served(rest_server):
-    """The `ServedModel` behind `rest_server`."""
-    return rest_server.RequestHandlerClass.model
+def served(exported):
+    """The `Loaded` SavedModel."""
+    from ssagan_tf.serving.models import Loaded
+
+    return Loaded(exported)

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's PredictionService, its real definition, with a `ServedModel` behind it."""
+"""TensorFlow Serving's PredictionService, its real definition, with a `Loaded` behind it."""
 
 import concurrent.futures
 import contextlib
@@ -7,23 +7,23 @@ import grpc
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from ssagan_tf.export.rest import ServingError
-from ssagan_tf.export.server import ServedModel
+from ssagan_tf.serving.models import Loaded
+from ssagan_tf.serving.rest import ServingError
 
 
 class Servicer(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Answers `Predict`; the other calls are unimplemented, as the generated class has them."""
 
-    def __init__(self, model: ServedModel):
+    def __init__(self, model: Loaded):
         self.model = model
 
     def Predict(self, request, context):
         spec = request.model_spec
         try:
-            self.model.check(spec.name, spec.version.value if spec.HasField("version") else None)
-            with self.model.turn():
-                inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
-                outputs = self.model.predict(spec.signature_name or "serving_default", inputs)
+            if spec.name != "birds":
+                raise ServingError("NOT_FOUND", f"Servable not found for request: {spec.name}")
+            inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+            outputs = self.model.predict(spec.signature_name or "serving_default", inputs)
         except ServingError as error:
             context.abort(grpc.StatusCode[error.code], str(error))
         response = predict_pb2.PredictResponse(model_spec=spec)
@@ -33,7 +33,7 @@ class Servicer(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 @contextlib.contextmanager
-def serving(model: ServedModel):
+def serving(model: Loaded):
     """Gives the port on loopback at which the model answers."""
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Servicer(model), server)

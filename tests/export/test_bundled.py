@@ -2,21 +2,20 @@
 
 import io
 import re
-import threading
 
 import in_process
 import numpy as np
 import processes
 import pytest
+import servers
 from PIL import Image
 from processes import ROOT
 
 from ssagan_tf.core.files import BUNDLED_MODEL
 from ssagan_tf.data.synthbirds import FIXED_CAPTIONS
 from ssagan_tf.evaluation.scored_pictures import weights_sha256
-from ssagan_tf.export.client import connect
-from ssagan_tf.export.server import serve
 from ssagan_tf.on_device import Sampler
+from ssagan_tf.serving.client import connect
 from ssagan_tf.training.run import load_model
 
 SCRIPTS = ROOT / "scripts"
@@ -54,11 +53,9 @@ def test_devices_draw_what_keras_draws(drawn, name, most):
 
 
 def test_a_server_draws_what_keras_draws(drawn):
-    with serve(BUNDLED_MODEL, port=0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        drawer = connect("http://{}:{}".format(*server.server_address), BUNDLED_MODEL.name)
+    with servers.running(BUNDLED_MODEL) as server:
+        drawer = connect(server.url, BUNDLED_MODEL.name)
         answers = [drawer.draw([caption] * len(SEEDS), SEEDS) for caption in FIXED_CAPTIONS]
-        server.shutdown()
     theirs = np.stack([[np.asarray(Image.open(io.BytesIO(answer.png))) for answer in row] for row in answers])
     assert np.abs(theirs.astype(int) - drawn).max() <= 2
 

@@ -14,7 +14,7 @@ from PIL import Image
 from processes import ROOT
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.export import client
+from ssagan_tf.serving import client
 
 CAPTIONS = ["a red bird", "yellow wings", "a redd bird", "xyzzy"]
 SEEDS = [4, -1, 2**63 - 1, 0]
@@ -243,7 +243,7 @@ def test_the_script_says_in_one_line_that_there_is_no_server():
 def test_rest_needs_no_tensorflow(tmp_path):
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('tensorflow was imported')")
     code = (
-        "from ssagan_tf.export import client; client.connect('http://127.0.0.1:1', 'birds', tries=1).draw(['a'], [1])"
+        "from ssagan_tf.serving import client; client.connect('http://127.0.0.1:1', 'birds', tries=1).draw(['a'], [1])"
     )
     done = processes.python("-c", code, cwd=ROOT, env={"PYTHONPATH": str(tmp_path)})
     assert "does not answer" in done.stderr and "tensorflow was imported" not in done.stderr

@@ -1,9 +1,12 @@
 """Two hundred callers at once, for a minute: each gets its own pictures, none is turned away, memory stays bounded."""
 
 import pathlib
+import re
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 
 import numpy as np
 import processes
@@ -11,7 +14,7 @@ import pytest
 from PIL import Image
 from processes import ROOT
 
-from ssagan_tf.export import client
+from ssagan_tf.serving import client
 
 CALLERS = 200
 SECONDS = 60.0
@@ -19,28 +22,25 @@ MOST_GROWTH = 300 * 2**20  # bytes; 200 threads and what they hold
 WORDS = ["a red bird", "yellow wings", "a bird with red wings", "red"]
 
 
-SERVE = """
-import pathlib, sys, threading
-from ssagan_tf.serving.page_server import PageServer, read_vocabulary
-from ssagan_tf.export.server import serve
-folder = pathlib.Path(sys.argv[1])
-server = serve(folder, port=0)
-if sys.argv[2] == "page":
-    page = PageServer(folder.name, read_vocabulary(folder))
-    page.endpoint = "http://127.0.0.1:%d" % server.server_address[1]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    server = page
-print(server.server_address[1], flush=True)
-server.serve_forever()
-"""
-
-
 @pytest.fixture(params=["model", "page"])
 def server(exported, request):
-    """(address, process) of a server of its own, the model's or the page's before it."""
-    command = [sys.executable, "-c", SERVE, str(exported.parent), request.param]
-    with processes.started(*command, cwd=ROOT, seconds=600) as process:
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}", process.pid
+    """(address, process) of a server of its own, without and with the page."""
+    flags = [
+        f"--model={exported.parent}",
+        "--port=0",
+        "--queue=300",
+        "--noaccess_log",
+        f"--page={request.param == 'page'}",
+    ]
+    with processes.started(sys.executable, "scripts/serve.py", *flags, cwd=ROOT, seconds=600) as process:
+        address = re.search(r"http://[\d.:]+", process.stdout.readline())[0]
+        for _ in range(3000):
+            try:
+                urllib.request.urlopen(f"{address}/readyz", timeout=60).close()
+                break
+            except urllib.error.HTTPError:
+                time.sleep(0.1)
+        yield address, process.pid
 
 
 def resident(process: int) -> int:

@@ -11,7 +11,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 
 from ssagan_tf.errors import UserError
 from ssagan_tf.export import serving
-from ssagan_tf.export.server import ServedModel
+from ssagan_tf.serving.models import Loaded, Models
 
 model_server_config_pb2 = pytest.importorskip(
     "tensorflow_serving.config.model_server_config_pb2", reason="tensorflow-serving-api is not installed"
@@ -155,7 +155,7 @@ def test_a_folder_without_saved_model_is_told(tmp_path):
     with pytest.raises(UserError, match="No SavedModel could be read"):
         serving.signatures(tmp_path)
     with pytest.raises(UserError, match="No model found"):
-        ServedModel(tmp_path)
+        Models({"birds": tmp_path}).refresh()
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 100])
@@ -163,7 +163,7 @@ def test_a_damaged_saved_model_is_told(tmp_path, content):
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").write_bytes(content)
     with pytest.raises(UserError, match="No SavedModel could be read. Received: .*: it is damaged"):
-        ServedModel(tmp_path)
+        Loaded(tmp_path / "1")
 
 
 def test_an_example_for_a_signature_fits_it(exported):

@@ -8,7 +8,7 @@ import json
 import numpy as np
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.export import client
+from ssagan_tf.serving import client
 
 
 def take_answer(data: bytes) -> None:
@@ -26,7 +26,7 @@ def answers() -> list[bytes]:
 
 
 def take_request(data: bytes) -> None:
-    from ssagan_tf.export.rest import ServingError, arrays_of
+    from ssagan_tf.serving.rest import ServingError, arrays_of
 
     try:
         _, arrays, _ = arrays_of(data, _inputs_of)
@@ -36,7 +36,7 @@ def take_request(data: bytes) -> None:
 
 
 def _inputs_of(signature: str) -> dict:
-    from ssagan_tf.export.rest import ServingError
+    from ssagan_tf.serving.rest import ServingError
 
     if signature != "serving_default":
         raise ServingError("INVALID_ARGUMENT", "no such signature")

@@ -1,18 +1,17 @@
 """A SavedModel of others as text encoder: its sentences, what learns, and that it trains, exports and serves."""
 
 import json
-import threading
 import urllib.request
 
 import numpy as np
 import pytest
+import servers
 import tensorflow as tf
 from small_data import write_folder
 
 from ssagan_tf import SSAGAN, UserError, Vocabulary
 from ssagan_tf.config import ModelConfig, preset
 from ssagan_tf.export import export
-from ssagan_tf.export.server import serve
 from ssagan_tf.networks import HubEncoder
 from ssagan_tf.training import train
 from ssagan_tf.training.run import Run, load_model
@@ -164,13 +163,11 @@ def test_it_is_exported_and_served(trained, tmp_path):
     encoded = loaded.signatures["encode_text"](captions=tf.constant(captions))
     np.testing.assert_allclose(encoded["sentence"], model.encode(captions), atol=1e-5)
     assert encoded["known_words"].numpy().tolist() == [2, 4] and not encoded["unknown_words"].numpy().any()
-    with serve(tmp_path / "birds", port=0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_address[1]}/v1/models/birds:predict"
+    with servers.running(tmp_path / "birds") as server:
+        address = f"{server.url}v1/models/birds:predict"
         body = json.dumps({"signature_name": "generate", "inputs": {"captions": captions, "seed": [5, 5]}}).encode()
         with urllib.request.urlopen(urllib.request.Request(address, body), timeout=60) as answer:
             images = np.array(json.load(answer)["outputs"]["images"])
-        server.shutdown()
     assert np.abs(np.floor((images + 1) * 127.5).clip(0, 255) - want).max() <= 1
 
 

@@ -1,7 +1,7 @@
 """Takes the pictures of docs/demo.md, of a page that is running.
 
 python scripts/demo.py &
-python tests/demo/take_screenshots.py --url=http://127.0.0.1:8080/
+python tests/serving/take_screenshots.py --url=http://127.0.0.1:8080/
 """
 
 import io

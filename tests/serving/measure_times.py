@@ -4,7 +4,7 @@ python scripts/export.py --model=saved_models/synthbirds-64 --format=web --out=w
 (cd web/birds/web && npm ci)
 python -m http.server --directory web/birds/web 8000 &
 python scripts/demo.py &
-python tests/demo/measure_times.py
+python tests/serving/measure_times.py
 """
 
 import re

@@ -3,7 +3,6 @@
 import contextlib
 import shutil
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -32,12 +31,10 @@ def exported(birds, tmp_path_factory):
 @pytest.fixture(scope="session")
 def endpoint(exported):
     """Address of a server that draws with it."""
-    from ssagan_tf.export.server import serve
+    import servers
 
-    with serve(exported, port=0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield "http://{}:{}".format(*server.server_address)
-        server.shutdown()
+    with servers.running(exported) as server:
+        yield server.url.rstrip("/")
 
 
 class Script:

@@ -7,7 +7,6 @@ import json
 import typing
 
 import numpy as np
-import tensorflow as tf
 
 HTTP_STATUS = {
     "INVALID_ARGUMENT": 400,
@@ -20,6 +19,8 @@ HTTP_STATUS = {
     "UNAVAILABLE": 503,
 }  # 500 for all others
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
+_KINDS = {1: np.float32, 3: np.int32, 7: object, 9: np.int64}  # of TensorFlow's DataType; an object is a string
+_NAMES = {np.float32: "float32", np.int32: "int32", object: "string", np.int64: "int64"}
 
 
 class ServingError(Exception):
@@ -52,9 +53,10 @@ def arrays_of(body: bytes, inputs_of: typing.Callable[[str], dict]) -> tuple[str
         raise invalid(f"JSON Parse error: {error}") from error
     if not isinstance(request, dict):
         raise invalid("The request is not a JSON object")
-    signature = request.get("signature_name", "serving_default")
+    signature = request.get("signature_name", "")
     if not isinstance(signature, str):
         raise invalid("'signature_name' key must be a string value")
+    signature = signature or "serving_default"
     wanted = inputs_of(signature)
     if ("instances" in request) == ("inputs" in request):
         raise invalid("Expecting one of 'instances' and 'inputs'")
@@ -103,15 +105,17 @@ def _array(value: typing.Any, info) -> np.ndarray:
         probe = probe[0] if probe else None
     if len(shape) != len(info.tensor_shape.dim):
         raise invalid(f"Expecting lists of depth {len(info.tensor_shape.dim)} but got {len(shape)}")
-    dtype = tf.dtypes.as_dtype(info.dtype)
+    if info.dtype not in _KINDS:
+        raise ServingError("UNIMPLEMENTED", f"Inputs of DataType {info.dtype} are not read from JSON")
+    dtype = _KINDS[info.dtype]
     flat: list = []
     _flatten(value, shape, dtype, flat)
-    array = np.empty(len(flat), dtype.as_numpy_dtype)
+    array = np.empty(len(flat), dtype)
     array[:] = flat
     return array.reshape(shape)
 
 
-def _flatten(value: typing.Any, shape: list[int], dtype: tf.DType, flat: list) -> None:
+def _flatten(value: typing.Any, shape: list[int], dtype: type, flat: list) -> None:
     if not shape and not isinstance(value, list):
         flat.append(_scalar(value, dtype))
     elif not shape or not isinstance(value, list) or len(value) != shape[0]:
@@ -121,23 +125,24 @@ def _flatten(value: typing.Any, shape: list[int], dtype: tf.DType, flat: list) -
             _flatten(part, shape[1:], dtype, flat)
 
 
-def _scalar(value: typing.Any, dtype: tf.DType) -> typing.Any:
-    if dtype == tf.string and isinstance(value, str):
+def _scalar(value: typing.Any, dtype: type) -> typing.Any:
+    if dtype is object and isinstance(value, str):
         try:
             return value.encode()
         except UnicodeEncodeError as error:
             raise invalid("JSON Parse error: The surrogate pair in string is invalid.") from error
-    if dtype == tf.string and _is_base64(value):
+    if dtype is object and _is_base64(value):
         try:
             return base64.b64decode(value["b64"], validate=True)
         except ValueError as error:
             raise invalid("Unable to base64 decode") from error
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if dtype == tf.int64 and number and isinstance(value, int) and -(2**63) <= value < 2**63:
+    bits = {np.int32: 31, np.int64: 63}.get(dtype)
+    if bits and number and isinstance(value, int) and -(2**bits) <= value < 2**bits:
         return value
-    if dtype.is_floating and number and abs(value) <= _LARGEST_FLOAT:
+    if dtype is np.float32 and number and abs(value) <= _LARGEST_FLOAT:
         return value
-    raise invalid(f"JSON Value: {_short(value)} is not of expected type: {dtype.name}")
+    raise invalid(f"JSON Value: {_short(value)} is not of expected type: {_NAMES[dtype]}")
 
 
 def _is_base64(value: typing.Any) -> bool:
@@ -148,6 +153,11 @@ def _short(value: typing.Any) -> str:
     # Cut before it is printed: an integer of many digits cannot be.
     text = json.dumps(value) if not isinstance(value, int) or abs(value) < 2**70 else "an integer of many digits"
     return text if len(text) <= 100 else text[:97] + "..."
+
+
+def example(info) -> np.ndarray:
+    """An input of nothing, for one picture."""
+    return np.full([abs(dim.size) for dim in info.tensor_shape.dim], b"" if info.dtype == 7 else 0, _KINDS[info.dtype])
 
 
 def answer_of(outputs: dict[str, np.ndarray], rows: bool) -> dict:

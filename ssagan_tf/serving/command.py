@@ -1,0 +1,133 @@
+"""What serve.py and demo.py do: read the flags, find the models, serve until they are stopped."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import tempfile
+
+from absl import app, flags
+
+from ssagan_tf.core import cli, files
+from ssagan_tf.errors import UserError
+from ssagan_tf.serving.app import LOOPBACK, App, Backend, Options
+from ssagan_tf.serving.assets import SETTINGS_FILE, VOCABULARY_FILE, page_files
+from ssagan_tf.serving.forward import Forward
+from ssagan_tf.serving.models import Models
+from ssagan_tf.serving.server import Server
+from ssagan_tf.weights.versions import newest_version
+
+flags.disclaim_key_flags()  # they are the script's
+
+
+def define_flags(models: list[str], port: int, page: bool) -> None:
+    """Defines the flags of a script that serves; the arguments are defaults."""
+    shown = "" if not models else " [default: bundled]"
+    flags.DEFINE_multi_string("model", models, f"Folder of an export, of a run or of a model, or a name.{shown}")
+    flags.DEFINE_string("server", None, "http:// or https://HOST:PORT of a server that draws instead.")
+    flags.DEFINE_integer("port", port, "To listen at; 0 for any that is free.", lower_bound=0, upper_bound=65535)
+    flags.DEFINE_string("host", "127.0.0.1", "Address to listen at. Read docs/serving.md before you change it.")
+    flags.DEFINE_list(
+        "allowed_hosts", [], "Names by which this server is called, besides those of this machine; * any."
+    )
+    flags.DEFINE_string("api_key_file", None, "File with the key that requests to the API must carry.")
+    flags.DEFINE_bool("page", page, "Serve the page, too.")
+    flags.DEFINE_bool("access_log", True, "Tell of each request in a line of JSON on stderr.")
+    flags.DEFINE_integer("places", Options.places, "Requests computed at a time.", lower_bound=1, upper_bound=64)
+    flags.DEFINE_integer("queue", Options.queue, "Requests that run or wait; more are told 429.", lower_bound=1)
+    flags.DEFINE_integer("max_body", Options.body, "Bytes of a request, inflated.", lower_bound=1)
+    flags.DEFINE_integer("max_kept", Options.kept, "Bytes of bodies, and of answers under way.", lower_bound=2**20)
+    flags.DEFINE_integer("max_connections", Options.connections, "At a time; more are told 503.", lower_bound=1)
+    flags.DEFINE_float("patience", Options.patience, "Seconds for a request's head or body.", lower_bound=1)
+    flags.DEFINE_float("drain", Options.drain, "Seconds that requests have to end after SIGTERM.", lower_bound=1)
+    cli.trust_flag()
+
+
+def serve() -> None:
+    """Serves as the flags say, until SIGTERM or Ctrl-C.
+
+    Raises:
+        UserError: a model that cannot be served, an address that is none, a key that cannot be read.
+    """
+    given = flags.FLAGS
+    if not given.model:
+        raise app.UsageError("A model is needed. Received: no --model. Give --model=FOLDER.")
+    if given.page and given.api_key_file:
+        raise app.UsageError("The page has no key. Received: --page --api_key_file. Leave one of them out.")
+    options = Options(
+        places=given.places,
+        queue=given.queue,
+        body=given.max_body,
+        kept=given.max_kept,
+        patience=given.patience,
+        drain=given.drain,
+        connections=given.max_connections,
+        hosts=(*LOOPBACK, *given.allowed_hosts),
+        api_key=_key(given.api_key_file),
+        access_log=given.access_log,
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = {}
+        for model in given.model:
+            folder = _folder(model, pathlib.Path(scratch), export=given.server is None)
+            folders[folder.resolve().name] = folder
+        backend: Backend = Forward(given.server) if given.server else Models(folders)
+        page = _page(folders) if given.page else None
+        server = Server(App(backend, options, page), given.port, given.host)
+        cli.say(f"Open {server.url} in a browser. Ctrl-C ends it." if given.page else f"Serving at {server.url}.")
+        server.run_until_stopped()
+
+
+def _key(path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        key = files.read_regular(path, 2**12).decode().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"The key cannot be read. Received: {path}: {error}. Give a file with a line.") from error
+    if len(key) < 16 or not key.isascii() or not key.isprintable():
+        raise UserError(f"The key is weak. Received: {path} with {len(key)} characters. Write 16 or more of ASCII.")
+    return key
+
+
+def _folder(model: str, scratch: pathlib.Path, export: bool) -> pathlib.Path:
+    """A folder of versions; what is no export is exported first, for this time alone."""
+    place = pathlib.Path(model)
+    if place.is_dir() and (not export or newest_version(place) is not None):
+        return place
+    cli.start_tensorflow()
+    from ssagan_tf.export import export as write
+    from ssagan_tf.training.run import load_model
+    from ssagan_tf.weights.model_folder import folder_of
+
+    place = folder_of(model)
+    if not export or newest_version(place) is not None:
+        return place
+    loaded = load_model(place, trust=flags.FLAGS.trust)
+    cli.say("The model is being exported.")
+    return write(loaded, scratch / place.resolve().name).parent
+
+
+def _page(folders: dict[str, pathlib.Path]) -> dict[str, bytes]:
+    """The page's files, its settings, the words of the first model, and each model's: vocabulary.txt?model=NAME."""
+    words = {name: _vocabulary(folder) for name, folder in folders.items()}
+    first = next(iter(words))
+    settings = {"backend": "server", "model": first, "models": list(words)}
+    named = {f"{VOCABULARY_FILE}?{name}": content for name, content in words.items()}
+    return {
+        **page_files(),
+        SETTINGS_FILE: json.dumps(settings).encode(),
+        VOCABULARY_FILE: words[first],
+        **named,
+    }
+
+
+def _vocabulary(folder: pathlib.Path) -> bytes:
+    version = newest_version(folder)
+    name = VOCABULARY_FILE if version is None else f"{version.name}/assets/{VOCABULARY_FILE}"
+    try:
+        return files.read_regular(files.inside(folder, name), 64 * 2**20)
+    except OSError as error:
+        raise UserError(
+            f"No model found. Received: {folder}. Train one with make train, and give its run folder: --model=RUN."
+        ) from error
