@@ -1,9 +1,11 @@
-"""A server in a thread of this process."""
+"""A server in a thread of this process, or in one of its own."""
 
 import contextlib
 import pathlib
 import threading
 import time
+import urllib.error
+import urllib.request
 
 from ssagan_tf.serving.app import App, Options
 from ssagan_tf.serving.models import Models
@@ -27,3 +29,15 @@ def running(backend, page=None, **options):
     finally:
         server.should_exit = True
         thread.join(30)
+
+
+def wait_until_ready(url: str) -> None:
+    """Waits for a server's models."""
+    end = time.monotonic() + 300
+    while time.monotonic() < end:
+        try:
+            urllib.request.urlopen(f"{url.rstrip('/')}/readyz", timeout=60).close()
+            return
+        except urllib.error.HTTPError:
+            time.sleep(0.1)
+    raise TimeoutError(url)

@@ -11,9 +11,8 @@ import pathlib
 from collections.abc import Sequence
 
 from ssagan_tf.core import files
-from ssagan_tf.export import serving, tflite
+from ssagan_tf.export import assets, serving, tflite
 from ssagan_tf.networks.generator import FIRST_SIZE
-from ssagan_tf.serving import assets
 from ssagan_tf.ssagan import SSAGAN
 
 MODEL_FILE = "model.tflite"

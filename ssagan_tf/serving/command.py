@@ -10,8 +10,8 @@ from absl import app, flags
 
 from ssagan_tf.core import cli, files
 from ssagan_tf.errors import UserError
+from ssagan_tf.export.assets import SETTINGS_FILE, VOCABULARY_FILE, page_files
 from ssagan_tf.serving.app import LOOPBACK, App, Backend, Options
-from ssagan_tf.serving.assets import SETTINGS_FILE, VOCABULARY_FILE, page_files
 from ssagan_tf.serving.forward import Forward
 from ssagan_tf.serving.models import Models
 from ssagan_tf.serving.server import Server

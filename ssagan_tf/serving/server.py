@@ -74,6 +74,7 @@ class Server(uvicorn.Server):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self.socket.bind((host, port))
+            self.socket.listen(_BACKLOG)  # whoever comes before the models are loaded waits a moment
         except OSError as error:
             reason = error.strerror or error
             raise UserError(f"Could not listen. Received: {host}:{port}: {reason}. Use another --port.") from error

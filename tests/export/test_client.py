@@ -27,11 +27,6 @@ def no_pauses(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def rest_address(rest_server):
-    return "http://{}:{}".format(*rest_server.server_address)
-
-
-@pytest.fixture(scope="module")
 def grpc_address(served):
     pytest.importorskip("tensorflow_serving", reason="tensorflow-serving-api is not installed")
     import grpc_server

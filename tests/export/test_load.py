@@ -5,12 +5,11 @@ import re
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 
 import numpy as np
 import processes
 import pytest
+import servers
 from PIL import Image
 from processes import ROOT
 
@@ -34,12 +33,7 @@ def server(exported, request):
     ]
     with processes.started(sys.executable, "scripts/serve.py", *flags, cwd=ROOT, seconds=600) as process:
         address = re.search(r"http://[\d.:]+", process.stdout.readline())[0]
-        for _ in range(3000):
-            try:
-                urllib.request.urlopen(f"{address}/readyz", timeout=60).close()
-                break
-            except urllib.error.HTTPError:
-                time.sleep(0.1)
+        servers.wait_until_ready(address)
         yield address, process.pid
 
 

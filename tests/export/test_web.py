@@ -5,10 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from ssagan_tf.export import web
+from ssagan_tf.export import assets, web
 from ssagan_tf.noise import normals
 from ssagan_tf.pictures import to_uint8
-from ssagan_tf.serving import assets
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,10 @@
 import contextlib
 import shutil
 import sys
-import time
-import urllib.error
-import urllib.request
 
 import processes
 import pytest
+import servers
 from processes import ROOT
 
 SCRIPT = ROOT / "scripts" / "demo.py"
@@ -31,8 +29,6 @@ def exported(birds, tmp_path_factory):
 @pytest.fixture(scope="session")
 def endpoint(exported):
     """Address of a server that draws with it."""
-    import servers
-
     with servers.running(exported) as server:
         yield server.url.rstrip("/")
 
@@ -49,13 +45,8 @@ class Script:
         process = self.block.enter_context(processes.started(*command, seconds=1200))
         url = process.stdout.readline().split()[1]
         self.port = int(url.rstrip("/").rpartition(":")[2])
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"{url}v1/models/birds", timeout=60).close()
-                return url
-            except urllib.error.HTTPError:
-                time.sleep(0.1)
-        raise TimeoutError(url)
+        servers.wait_until_ready(url)
+        return url
 
     def stop(self):
         self.block.close()

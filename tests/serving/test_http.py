@@ -10,7 +10,6 @@ import signal
 import socket
 import sys
 import time
-import urllib.request
 
 import processes
 import pytest
@@ -18,7 +17,7 @@ import servers
 from starlette.responses import Response
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.serving import assets
+from ssagan_tf.export import assets
 from ssagan_tf.serving.command import _page
 from ssagan_tf.serving.forward import Forward
 from ssagan_tf.serving.rest import ServingError
@@ -318,13 +317,9 @@ cli.run(main)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_what_is_under_way_is_answered_before_it_ends(number):
     with processes.started(sys.executable, "-c", SERVE, cwd=processes.ROOT, stderr=processes.PIPE) as process:
-        address = int(process.stdout.readline().rstrip("/\n").rpartition(":")[2])
-        for _ in range(200):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{address}/readyz", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.05)
+        url = process.stdout.readline().strip()
+        servers.wait_until_ready(url)
+        address = int(url.rstrip("/").rpartition(":")[2])
         connection = socket.create_connection(("127.0.0.1", address), timeout=30)
         connection.sendall(head("POST", PREDICT, "Content-Length: 5") + b"slow2")
         time.sleep(0.5)

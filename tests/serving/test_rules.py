@@ -7,9 +7,9 @@ import numpy as np
 import processes
 import pytest
 
+from ssagan_tf.export import assets
 from ssagan_tf.on_device import normals, philox_words, tokenize
 from ssagan_tf.pictures import to_uint8
-from ssagan_tf.serving import assets
 from ssagan_tf.text.vocabulary import Vocabulary
 
 COUNT = 1000

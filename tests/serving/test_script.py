@@ -6,6 +6,7 @@ import urllib.request
 
 import processes
 import pytest
+import servers
 
 from ssagan_tf.config import preset
 from ssagan_tf.core.files import BUNDLED_MODEL
@@ -20,7 +21,7 @@ def run(*arguments):
 def test_what_cannot_be_opened_is_told_in_a_line(tmp_path):
     done = run(f"--model={tmp_path}")
     assert done.returncode == 1
-    assert done.stderr.startswith(f"error: No model found. Received: {tmp_path}. Train one with make train, ")
+    assert done.stderr.startswith(f"error: No model found. Received: {tmp_path}. Give a run folder ")
     assert done.stderr.count("\n") == 1
     done = run(f"--model={tmp_path}", "--server=localhost")
     assert done.returncode == 1 and done.stderr.startswith("error: No such address. Received: localhost.")
@@ -50,8 +51,9 @@ def test_a_model_folder_is_exported_and_drawn_with(tmp_path):
     model.save_to_preset(tmp_path / "small", config, "A model that knows nothing.")
     command = [sys.executable, SCRIPT, f"--model={tmp_path / 'small'}", "--port=0"]
     with processes.started(*command) as process:
+        assert process.stdout.readline() == "The model is being exported.\n"
         url = process.stdout.readline().split()[1]
         assert urllib.request.urlopen(f"{url}vocabulary.txt").read() == b"<end>\na\nred\nbird\n"
-        assert [process.stdout.readline() for _ in range(2)] == ["The model is being exported.\n", "Ready.\n"]
+        servers.wait_until_ready(url)
         request = urllib.request.Request(f"{url}v1/models/small:predict", b'{"instances": ["a red bird"]}')
         assert json.load(urllib.request.urlopen(request))["predictions"][0]["b64"].startswith("iVBOR")

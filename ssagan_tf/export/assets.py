@@ -1,8 +1,8 @@
 """The files of the page: type a caption, see the picture, see where each word acted.
 
-`page/` is plain HTML, CSS and JavaScript modules. It draws with a server that speaks TensorFlow Serving's REST API, or
-wholly in the browser (`ssagan_tf.export.web`); its file `settings.json` says which. `page/web/` is what a folder that
-draws in the browser has besides.
+`serving/page/` is plain HTML, CSS and JavaScript modules. It draws with a server that speaks TensorFlow Serving's REST
+API, or wholly in the browser (`ssagan_tf.export.web`); its file `settings.json` says which. `serving/page/web/` is what
+a folder that draws in the browser has besides.
 """
 
 from __future__ import annotations
@@ -24,5 +24,5 @@ def web_files() -> dict[str, bytes]:
 
 
 def _files(folder: str) -> dict[str, bytes]:
-    entries = (importlib.resources.files("ssagan_tf.serving") / folder).iterdir()
+    entries = (importlib.resources.files("ssagan_tf") / "serving" / folder).iterdir()
     return {file.name: file.read_bytes() for file in sorted(entries, key=lambda file: file.name) if file.is_file()}
