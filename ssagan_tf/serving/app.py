@@ -78,8 +78,8 @@ class Options:
 class Backend(typing.Protocol):
     """What draws: `models.Models` here, or `forward.Forward` elsewhere."""
 
-    failed: UserError | None
-
+    @property
+    def failed(self) -> UserError | None: ...
     @property
     def ready(self) -> bool: ...
     def start(self) -> None: ...
@@ -179,8 +179,8 @@ class App:
         has_body = given.get("content-length", "0") != "0" or "transfer-encoding" in given
         if has_body and scope["method"] != "POST":
             return _error(400, f"A {scope['method']} request has no body", {"Connection": "close"})
-        host = given.get("host", "")
-        if names.count("host") != 1 or not self._known(host):
+        host = given.get("host", "")  # HTTP/1.0 has none, as health checks send it; browsers do not
+        if names.count("host") > 1 or host and not self._known(host):
             return _error(421, "This server is not called by that name: see --allowed_hosts", {"Connection": "close"})
         origin = given.get("origin")
         if origin is not None and urllib.parse.urlsplit(origin).netloc != host:

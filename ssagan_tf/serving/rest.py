@@ -19,8 +19,13 @@ HTTP_STATUS = {
     "UNAVAILABLE": 503,
 }  # 500 for all others
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
-_KINDS = {1: np.float32, 3: np.int32, 7: object, 9: np.int64}  # of TensorFlow's DataType; an object is a string
-_NAMES = {np.float32: "float32", np.int32: "int32", object: "string", np.int64: "int64"}
+_KINDS: dict[int, typing.Any] = {
+    1: np.float32,
+    3: np.int32,
+    7: object,
+    9: np.int64,
+}  # of TensorFlow's DataType; an object is a string
+_NAMES: dict[typing.Any, str] = {np.float32: "float32", np.int32: "int32", object: "string", np.int64: "int64"}
 
 
 class ServingError(Exception):
@@ -115,7 +120,7 @@ def _array(value: typing.Any, info) -> np.ndarray:
     return array.reshape(shape)
 
 
-def _flatten(value: typing.Any, shape: list[int], dtype: type, flat: list) -> None:
+def _flatten(value: typing.Any, shape: list[int], dtype: typing.Any, flat: list) -> None:
     if not shape and not isinstance(value, list):
         flat.append(_scalar(value, dtype))
     elif not shape or not isinstance(value, list) or len(value) != shape[0]:
@@ -125,7 +130,7 @@ def _flatten(value: typing.Any, shape: list[int], dtype: type, flat: list) -> No
             _flatten(part, shape[1:], dtype, flat)
 
 
-def _scalar(value: typing.Any, dtype: type) -> typing.Any:
+def _scalar(value: typing.Any, dtype: typing.Any) -> typing.Any:
     if dtype is object and isinstance(value, str):
         try:
             return value.encode()

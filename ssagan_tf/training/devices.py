@@ -15,6 +15,7 @@ from absl import logging
 
 from ssagan_tf.data.records import FINISHED
 from ssagan_tf.errors import UserError
+from ssagan_tf.training.cluster import wait_for_others
 from ssagan_tf.training.run import DATA, Run
 
 _NOT_NEEDED = shutil.ignore_patterns(DATA, "samples", "tensorboard", "not_finite", ".*")
@@ -26,9 +27,11 @@ def devices() -> tf.distribute.Strategy:
     With several machines, to be called before TensorFlow has computed anything.
 
     Raises:
-        UserError: a `TF_CONFIG` that is none, or one of parameter servers.
+        UserError: a `TF_CONFIG` that is none, or one of parameter servers; a machine that does not come.
     """
-    if several_machines():
+    place = _place()
+    if place.count > 1:
+        wait_for_others(place.own, place.others)
         return tf.distribute.MultiWorkerMirroredStrategy()
     several = len(tf.config.list_logical_devices("GPU")) > 1
     return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
@@ -48,6 +51,8 @@ class _Place:
     index: int = 0
     count: int = 1
     has_chief: bool = False
+    own: str = ""
+    others: tuple[str, ...] = ()
 
 
 def _place() -> _Place:
@@ -75,7 +80,9 @@ def _place() -> _Place:
             f"TF_CONFIG does not say which process this is. Received: the task {task} of {processes[kind]} of its "
             "type. Give it an index from 0 on."
         )
-    return _Place(kind, int(index), count, bool(processes.get("chief")))
+    own = cluster[kind][int(index)]
+    others = tuple(str(address) for addresses in cluster.values() for address in addresses if address != own)
+    return _Place(kind, int(index), count, bool(processes.get("chief")), str(own), others)
 
 
 def _listed(addresses: object) -> list | dict:

@@ -179,6 +179,10 @@ def test_another_name_gets_neither_page_nor_api(server, host, path):
     assert ask(server, path, Host=host)[0] == HOSTS[host]
 
 
+def test_a_check_by_http_1_0_needs_no_name(server):
+    assert b" 200 " in all_of(connect(server, b"GET /healthz HTTP/1.0\r\n\r\n")).split(b"\r\n")[0]
+
+
 def test_other_sites_pages_may_not_ask(server):
     own = f"127.0.0.1:{port(server)}"
     assert ask(server, PREDICT, BODY, Origin=f"http://{own}")[0] == 200
