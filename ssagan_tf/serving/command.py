@@ -23,14 +23,16 @@ flags.disclaim_key_flags()  # they are the script's
 def define_flags(models: list[str], port: int, page: bool) -> None:
     """Defines the flags of a script that serves; the arguments are defaults."""
     shown = "" if not models else " [default: bundled]"
-    flags.DEFINE_multi_string("model", models, f"Folder of an export, of a run or of a model, or a name.{shown}")
+    path = cli.Checked(lambda text: files.user_path(text, ("hf", "kaggle")), kind="PATH")
+    help = f"Folder of an export, of a run or of a model, or a name; may be given several times.{shown}"
+    flags.DEFINE_multi(path, flags.ArgumentSerializer(), "model", models, help)
     flags.DEFINE_string("server", None, "http:// or https://HOST:PORT of a server that draws instead.")
     flags.DEFINE_integer("port", port, "To listen at; 0 for any that is free.", lower_bound=0, upper_bound=65535)
     flags.DEFINE_string("host", "127.0.0.1", "Address to listen at. Read docs/serving.md before you change it.")
     flags.DEFINE_list(
         "allowed_hosts", [], "Names by which this server is called, besides those of this machine; * any."
     )
-    flags.DEFINE_string("api_key_file", None, "File with the key that requests to the API must carry.")
+    cli.path_flag("api_key_file", None, "File with the key that requests to the API must carry.")
     flags.DEFINE_bool("page", page, "Serve the page, too.")
     flags.DEFINE_bool("access_log", True, "Tell of each request in a line of JSON on stderr.")
     flags.DEFINE_integer("places", Options.places, "Requests computed at a time.", lower_bound=1, upper_bound=64)
