@@ -160,6 +160,11 @@ class PresetModel(TextToImage):
             UserError: something is missing, damaged or does not fit, or a SavedModel is not trusted.
         """
         place = folder_of(folder)
+        if (place / "checkpoints").is_dir() and not (place / WEIGHTS_FILE).is_file():
+            raise UserError(
+                f"This is the folder of a training, which keeps checkpoints. Received: {folder}. "
+                "Read its model with `ssagan_tf.training.run.load_model`."
+            )
         config = Config.load(files.inside(place, CONFIG_FILE))
         config.refuse_programs(place, trust)
         vocabulary = Vocabulary.load(files.inside(place, VOCABULARY_FILE))

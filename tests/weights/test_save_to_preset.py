@@ -279,6 +279,10 @@ DAMAGES = {
     "no vocabulary": (lambda f: (f / "vocabulary.txt").unlink(), "No vocabulary could be read"),
     "another vocabulary": (lambda f: (f / "vocabulary.txt").write_text("<end>\na\nred\n"), "do not fit the model"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "No weights found"),
+    "the folder of a training": (
+        lambda f: ((f / "model.safetensors").unlink(), (f / "checkpoints").mkdir()),
+        "Read its model with `ssagan_tf.training.run.load_model`",
+    ),
     "truncated weights": (lambda f: truncate(f / "model.safetensors"), "damaged"),
     "empty weights": (lambda f: (f / "model.safetensors").write_bytes(b""), "damaged"),
     "weights that are none": (lambda f: (f / "model.safetensors").write_text("<html>" * 99), "damaged"),
