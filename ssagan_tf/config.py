@@ -58,7 +58,7 @@ class ModelConfig:
     )
     text_training: str = setting(
         "damsm",
-        "How the text encoder learns after pretraining. frozen: not at all. damsm: from DAMSM on real pictures, as "
+        "How the text encoder learns after pretraining. frozen: no updates. damsm: from DAMSM on real pictures, as "
         "published. end_to_end: from the generator's loss, too.",
         choices=TEXT_TRAININGS,
         flag=True,
@@ -68,7 +68,7 @@ class ModelConfig:
     )
     initial_gate: float = setting(0.0, "Where residual gates start: 0 as published, 1 for short trainings.", (-10, 10))
     published: bool = setting(False, "Reproduce the quirks of the published code; see `SSAGAN`.")
-    mask_blocks: int | None = setting(None, "Only the first so many blocks have a mask. none: all.", (0, 100))
+    mask_blocks: int | None = setting(None, "Number of leading generator blocks that have a mask. none: all.", (0, 100))
     end_to_end_weight: float = setting(1.0, "Factor on the generator's gradient to the text encoder.", (0, 10**6))
     global_negatives: bool = setting(True, "DAMSM's negatives are the captions of all devices.")
     penalised: bool = setting(True, "Train the discriminator with its gradient penalty.")
@@ -106,7 +106,9 @@ class TrainConfig:
     word_vectors: str | None = setting(
         None, "File in GloVe's text format: initial word embeddings of the LSTM.", flag=True, path=()
     )
-    frozen_blocks: int = setting(0, "First blocks of the discriminator that are not trained.", (0, 100))
+    frozen_blocks: int = setting(
+        0, "Number of leading discriminator blocks frozen, with the input convolution.", (0, 100)
+    )
     pretraining_steps: int = setting(
         20_000, "Iterations of DAMSM, which comes before the GAN; 0: none.", (0, 99_999_999), flag=True
     )
@@ -122,7 +124,8 @@ class TrainConfig:
     encoder_rate: float = setting(4e-5, "Learning rate of the encoders after the pretraining.", (0, 1))
     augment: str = setting(
         "none",
-        "Augmentation of what the discriminator sees, for few pictures. adaptive: as much as it overfits, as in ADA.",
+        "Augmentation of what the discriminator sees, for few pictures. adaptive: strength follows discriminator "
+        "overfitting (ADA).",
         choices=AUGMENTATIONS,
         flag=True,
     )
@@ -152,7 +155,7 @@ class TrainConfig:
     score_extractor: str | None = setting(
         None, "Features that scorings measure distances in, as evaluate.py --extractor.", flag=True, path=("https",)
     )
-    stop_overfitting: bool = setting(True, "Stop when scorings show that the discriminator overfits.", flag=True)
+    stop_overfitting: bool = setting(True, "Stop when the discriminator overfits, as measured by scorings.", flag=True)
     seed: int = setting(0, "Seed of everything random.", (-(2**63), 2**63 - 1), flag=True)
     max_minutes: float = setting(0.0, "Save and stop after this time; 0: no limit.", (0, 10**6), flag=True)
 

@@ -1,4 +1,4 @@
-"""The one kind of error that a user can repair."""
+"""The error class for mistakes that a user can fix."""
 
 import difflib
 from collections.abc import Iterable

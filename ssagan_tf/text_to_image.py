@@ -1,4 +1,4 @@
-"""Text to picture: what of the model is there to sample with, a text encoder and a generator."""
+"""The sampling half of the model: a text encoder and a generator."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ class TextToImage(keras.Model):
         return drawn if truncation is None else drawn * np.float32(truncation)
 
     def encode(self, captions: str | Sequence[str]) -> np.ndarray:
-        """Sentence embeddings of captions: float32 (B, sentence_dim). What is odd in a caption is logged.
+        """Sentence embeddings of captions: float32 (B, sentence_dim). Logs unknown and truncated words.
 
         Raises:
             UserError: no vocabulary, no caption, or one without a known word.

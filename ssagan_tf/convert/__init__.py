@@ -1,4 +1,4 @@
-"""Published weights into our networks and back."""
+"""Converts published weights to this package's networks and back."""
 
 from ssagan_tf.convert.networks import (
     load_discriminator,

@@ -1,4 +1,4 @@
-"""Whole published checkpoints into a model folder and back: what `convert_weights.py` calls."""
+"""Converts published checkpoints to a model folder and back, for `convert_weights.py`."""
 
 from __future__ import annotations
 

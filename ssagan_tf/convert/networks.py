@@ -1,4 +1,4 @@
-"""Published weights into our networks and back.
+"""Converts published weights, network by network, and back.
 
 A published state maps the names of the PyTorch code's `state_dict` to arrays in PyTorch's layout. Values are copied,
 never computed with, so a way there and back gives the same bytes if the network is of the state's own type. Counters of

@@ -1,4 +1,4 @@
-"""Files: where the bundled model is, and writing without ever leaving half a file: aside, flushed, renamed."""
+"""Paths of bundled files, and atomic writes: to a temporary file, flushed, then renamed."""
 
 import contextlib
 import errno

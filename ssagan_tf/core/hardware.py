@@ -1,4 +1,4 @@
-"""What the machine can do."""
+"""Queries the machine's hardware."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress of long work: one line that is kept up to date in a terminal, a line now and then in a file or a pipe."""
+"""Progress bar: one line, updated in place in a terminal; a line now and then in a file or a pipe."""
 
 from __future__ import annotations
 

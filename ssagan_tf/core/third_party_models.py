@@ -1,4 +1,4 @@
-"""Others' SavedModels, from a folder or by tensorflow-hub: found, read, and called whatever they are called by."""
+"""Finds, reads and calls third-party SavedModels, from a folder or by tensorflow-hub."""
 
 from __future__ import annotations
 

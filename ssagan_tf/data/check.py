@@ -1,4 +1,4 @@
-"""The data doctor: what a data set holds, and what is wrong with it, each problem with its repair."""
+"""Checks a data set: reports its contents and its problems, each with a repair."""
 
 from __future__ import annotations
 
@@ -294,7 +294,7 @@ def _advise(tokenizer: str, seen: list[_Seen], report: Report) -> None:
         report.advice.append(
             f"Pictures look alike ({len(near):,}, {across:,} of them in training and testing). Found: "
             f"{some([f'{one.key} ~ {other.key}' for one, other in near])}. Keep one of each, or give all of a kind to "
-            "one split: the discriminator learns repeated pictures by heart, and the test split sees them beforehand."
+            "one split: the discriminator overfits repeated pictures, and test pictures leak into training."
         )
     odd = [f"{one.key}: {one.size[0]} x {one.size[1]}" for one in whole if max(one.size) > ODD_ASPECT * min(one.size)]
     if odd:

@@ -1,4 +1,4 @@
-"""Codes of pictures and of the captions that they were drawn from, by networks that read both."""
+"""Embeds pictures and their captions with networks that read both."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BATCH = 50  # pairs that networks read at a time, always so many
 def codes(
     read: Callable[[np.ndarray, list[str]], tuple], pictures: Iterable[np.ndarray], captions: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of pairs, always a whole batch at a time, so that company changes nothing.
+    """Codes of pairs, always a whole batch at a time, so that results do not depend on the batch.
 
     Args:
         read: function of (uint8 pictures (B, S, S, 3), B captions) -> tensors of their codes, (B, D) each.

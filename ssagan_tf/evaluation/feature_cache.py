@@ -1,4 +1,4 @@
-"""Features of many pictures, in files: made once, then read block by block, so that their number costs no memory."""
+"""Caches features of pictures in files and reads them block by block, in constant memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Intervals around scores: how far a score may be from what endless pictures would give."""
+"""Confidence intervals of scores."""
 
 from __future__ import annotations
 

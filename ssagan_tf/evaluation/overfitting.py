@@ -1,4 +1,4 @@
-"""Whether a discriminator knows its training pictures by heart: its logits of seen, unseen and drawn ones."""
+"""Discriminator overfitting: its logits for training, test and generated pictures."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Memory:
         """The gap as a share of that between seen and drawn ones (r_v of Karras et al., NeurIPS 2020).
 
         About 0: unseen pictures look as real as seen ones. About 1: they look as false as drawn ones, so that the
-        discriminator has learnt its pictures by heart. Clipped to [0, 1]; 0 where it does not tell seen from drawn.
+        discriminator overfits its training pictures. Clipped to [0, 1]; 0 where it does not tell seen from drawn.
         """
         between = self.train - self.drawn
         return 0.0 if between <= 0 else min(1.0, max(0.0, self.gap / between))

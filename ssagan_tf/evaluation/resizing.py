@@ -1,4 +1,4 @@
-"""How protocols bring pictures to the size that a feature extractor takes. The filter moves FID by whole points.
+"""Resizes pictures to a feature extractor's input size, as each protocol does. The filter moves FID by whole points.
 
 Each takes uint8 (N, H, W, 3) and a size and gives float32 (N, size, size, 3) in [0, 255].
 """

@@ -1,4 +1,4 @@
-"""Draws the pictures that are scored: streamed to a folder, so that their number costs no memory, and resumable.
+"""Generates the pictures to score: streamed to a folder, in constant memory, resumable.
 
 settings.json              what they were drawn from; another model or other captions are refused
 pictures-00000.npy ...     uint8 (256, S, S, 3), the last one shorter

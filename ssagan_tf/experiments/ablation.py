@@ -186,7 +186,7 @@ def _drawn(out: pathlib.Path) -> tuple[int, int]:
 
 
 def _scores(run: pathlib.Path) -> dict[str, float]:
-    """Of a run's report, flat: every metric, the share right of every attribute, and what D knows by heart."""
+    """Of a run's report, flat: every metric, the share right of every attribute, and how far D overfits."""
     out = run / "evaluation"
     scores = read_report(out / REPORT)["scores"]
     found = {name: score["value"] for name, score in scores.items()}

@@ -1,4 +1,4 @@
-"""The files of the page: type a caption, see the picture, see where each word acted.
+"""The static files of the demo page.
 
 `serving/page/` is plain HTML, CSS and JavaScript modules. It draws with a server that speaks TensorFlow Serving's REST
 API, or wholly in the browser (`ssagan_tf.export.web`); its file `settings.json` says which. `serving/page/web/` is what

@@ -35,7 +35,7 @@ Text to image with SSA-GAN (Liao et al., CVPR 2022), {image_size} x {image_size}
 
 ![{captions} captions, {pictures} pictures each]({sheet})
 
-Each row is a caption, each column a seed from 0 on; nothing was picked.
+Each row is a caption, each column a seed from 0 on; samples are not cherry-picked.
 
 ```sh
 python scripts/sample.py --model={folder} --caption="{caption}"

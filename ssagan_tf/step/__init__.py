@@ -1,1 +1,1 @@
-"""What a training step is made of beside its losses."""
+"""Parts of a training step besides the losses."""

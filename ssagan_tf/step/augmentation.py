@@ -1,6 +1,6 @@
 """What the discriminator sees of pictures when there are few: varied ones, real and drawn alike.
 
-A discriminator that knows its few pictures by heart teaches nothing. If all that it sees is varied in the same way, it
+A discriminator that overfits teaches the generator nothing. If all that it sees is varied in the same way, it
 cannot know them, and the generator still learns to draw them as they are (Karras et al., "Training generative
 adversarial networks with limited data", NeurIPS 2020; Zhao et al., "Differentiable augmentation for data-efficient GAN
 training", NeurIPS 2020). All of it is differentiable by the pictures, as often as you like: the generator's gradient

@@ -1,4 +1,4 @@
-"""Steps that leave no trace where a number in them is not finite."""
+"""Rolls back non-finite steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a step must know of its strategy so that it is the same step for a global batch; no-ops on one device."""
+"""Reductions over replicas that make a step exact for the global batch; no-ops on one device."""
 
 from __future__ import annotations
 

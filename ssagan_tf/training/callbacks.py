@@ -1,4 +1,4 @@
-"""What happens beside the training step, as Keras callbacks: each also works in a notebook's `model.fit`."""
+"""Keras callbacks of a training; each also works in a notebook's `model.fit`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints: everything a run needs to go on as if it had never stopped, in folders that are whole or not there."""
+"""Checkpoints: everything that an exact resume needs, written atomically."""
 
 from __future__ import annotations
 

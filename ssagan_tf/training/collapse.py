@@ -1,4 +1,4 @@
-"""Signs that a GAN has collapsed, told while something can still be done."""
+"""Warns early when a GAN shows signs of collapse."""
 
 from __future__ import annotations
 

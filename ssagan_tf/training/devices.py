@@ -1,4 +1,4 @@
-"""Devices and machines that train together: who they are, what each reads, and that only the chief writes."""
+"""Training on several devices and machines: who reads which batches, and that only the chief writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training goes on from a trained model, on other pictures: what is carried over, and what is new."""
+"""Fine-tunes a trained model on other pictures: what is carried over and what is new."""
 
 from __future__ import annotations
 

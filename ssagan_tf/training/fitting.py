@@ -1,4 +1,4 @@
-"""Fitting a model on an endless stream, with what goes wrong told in one line."""
+"""Fits a model on an endless stream; errors are reported in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ends a training whose discriminator overfits: what its logits of held-out pictures say as training goes on."""
+"""Stops a training whose discriminator overfits, by its logits for held-out pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which run a training is: a new one, or one that goes on; and whether it may go on from a checkpoint."""
+"""Starts a new run or resumes one, and checks that a checkpoint fits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores as training goes on, by the same functions as `evaluate.py`, and the checkpoint with the best of them."""
+"""Scores a model during training with the functions of `evaluate.py`, and keeps the best checkpoint."""
 
 from __future__ import annotations
 

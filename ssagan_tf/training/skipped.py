@@ -1,4 +1,4 @@
-"""Steps that were skipped because something was not finite (`step.finite`): counted, told, and at last an end."""
+"""Counts and logs steps that were rolled back (`step.finite`), and stops after too many in a row."""
 
 from __future__ import annotations
 

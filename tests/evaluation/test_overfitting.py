@@ -1,4 +1,4 @@
-"""What a discriminator knows by heart: means of its logits, and what they say."""
+"""Discriminator overfitting: means of its logits, and the figure made of them."""
 
 import numpy as np
 import pytest

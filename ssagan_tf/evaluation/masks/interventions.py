@@ -1,4 +1,4 @@
-"""What if a mask were another? Pictures drawn with masks from outside, and sheets that set them beside the usual ones.
+"""Generates pictures with replaced masks, and sheets that compare them with the originals.
 
 OUT.png                     the masks of each picture, laid over it
 OUT.gif                     the same as a film, from the coarsest mask to the finest

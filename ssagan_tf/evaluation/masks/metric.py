@@ -127,7 +127,7 @@ def drawn_pairs(
     draw = tf.function(lambda texts, noise: model.with_masks(texts, noise), input_signature=signature)
     half = _BATCH // 2
     for first in range(0, len(captions), half):
-        # Filled up with the first, so that company changes nothing.
+        # Filled up with the first, so that results do not depend on the batch.
         rows = [first + index if first + index < len(captions) else first for index in range(half)]
         texts = [captions[row] for row in rows] + [swaps[row].caption for row in rows]
         noise = np.tile(model.noise_of(seeds[rows], truncation), (2, 1))

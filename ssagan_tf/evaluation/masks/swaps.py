@@ -1,4 +1,4 @@
-"""Another word in the same caption, and what it changes in the picture."""
+"""Swaps a word of a caption and measures what changes in the picture."""
 
 from __future__ import annotations
 

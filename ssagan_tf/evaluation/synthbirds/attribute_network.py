@@ -1,4 +1,4 @@
-"""Does a picture show what its caption says? A small network that reads a drawn bird's attributes off its picture."""
+"""A small network that reads a bird's attributes from its picture."""
 
 from __future__ import annotations
 

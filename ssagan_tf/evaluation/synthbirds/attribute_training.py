@@ -1,4 +1,4 @@
-"""How the weights of the attribute network are made: from birds whose attributes have nothing to do with each other."""
+"""Trains the attribute network on birds whose attributes are independent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where are the parts of a bird that a model drew? In the picture of the real drawn bird that is most like it.
+"""Locates the parts of a generated bird by the rendered bird most similar to it.
 
 A network reads all attributes off the picture, and of several birds with these attributes, which differ in place and
 angle, the one with the nearest pixels is taken. Its masks are known to the pixel.

@@ -1,4 +1,4 @@
-"""How fast DAMSM learns as its pretraining goes on."""
+"""Learning-rate schedules of the DAMSM pretraining."""
 
 from __future__ import annotations
 
