@@ -11,7 +11,9 @@ from absl import flags
 
 from ssagan_tf.core import cli
 
-_MODEL = cli.path_flag("model", "synthbirds_64", "Run folder, model folder or name; with what only training needs.", ("hf", "kaggle"))
+_MODEL = cli.path_flag(
+    "model", "synthbirds_64", "Run folder, model folder or name; with what only training needs.", ("hf", "kaggle")
+)
 _BIRDS = flags.DEFINE_integer("birds", 1500, "Training birds whose captions the probe learns from.", lower_bound=10)
 
 
