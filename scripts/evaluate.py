@@ -5,6 +5,7 @@ r"""Scores a model's pictures, and says with each score all that it depends on.
         --metrics=fid,kid,is,precision_recall,r_precision --damsm=runs/damsm --out=runs/cub/ttur
     python scripts/evaluate.py --compare=runs/one/scores/report.json,runs/other/scores/report.json
 
+--compare sets reports side by side, with their differences and 95 % intervals; --draws=3 scores three sets of pictures.
 Generates --count pictures of the test captions into OUT/pictures, scores them and writes OUT/report.json and
 OUT/report.txt. Stopped, it goes on where it was with the same command. Metrics: fid (Frechet distance), kid (kernel
 distance), is (Inception Score), recognised (cub: share of pictures that an ImageNet classifier calls birds),
@@ -13,6 +14,8 @@ masks (whether they find what the text changes) and clip (whether pictures fit t
 Protocols fix the network and the filter behind the first five: ttur, clean, published, keras, efficientnet, and
 synthbirds, the default for that data. See docs/evaluation.md.
 """
+
+import functools
 
 from absl import app, flags
 
@@ -48,10 +51,14 @@ _CLIP = cli.path_flag(
     "CLIP of KerasHub, for clip: a preset or its folder. [default: clip_vit_base_patch32]",
     ("hf", "kaggle"),
 )
+_DRAWS = flags.DEFINE_integer("draws", 1, "Sets of --count pictures by other seeds: mean and spread.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the first picture; the next have seed + 1, ...")
 _TRUNCATION = flags.DEFINE_float("truncation", None, "Factor on the noise.", lower_bound=0)
 _TRUST = cli.trust_flag()
 _COMPARE = flags.DEFINE_list("compare", [], "Reports to set side by side, with a comma; nothing is drawn.")
+_UNPAIRED = flags.DEFINE_bool(
+    "unpaired", False, "Compare reports of other seeds, too, and of other counts where a score does not depend on them."
+)
 
 
 def main(_) -> None:
@@ -69,7 +76,9 @@ def main(_) -> None:
 
     model = load_model(_MODEL.value, _CHECKPOINT.value, trust=_TRUST.value)
     data = report.open_data(_MODEL.value, _DATASET.value, _DATA_DIR.value, model.generator.image_size)
-    report.evaluate(
+    several = _DRAWS.value > 1
+    score = functools.partial(report.evaluate_draws, draws=_DRAWS.value) if several else report.evaluate
+    score(
         model,
         data,
         _METRICS.value,
@@ -92,10 +101,9 @@ def _compare() -> None:
         raise app.UsageError(
             "Two reports at least are compared. Received: one. Give --compare=A/report.json,B/report.json."
         )
-    cli.start_tensorflow()
-    from ssagan_tf.evaluation import report
+    from ssagan_tf.evaluation import comparison
 
-    cli.say(report.compare([files.user_path(path) for path in _COMPARE.value]))
+    cli.say(comparison.compare([files.user_path(path) for path in _COMPARE.value], _UNPAIRED.value))
 
 
 if __name__ == "__main__":

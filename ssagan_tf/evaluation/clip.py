@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.embeddings import codes
+from ssagan_tf.evaluation.intervals import mean_interval
 from ssagan_tf.networks.primitives import keras_defaults
 
 if typing.TYPE_CHECKING:
@@ -96,11 +97,11 @@ def clip(evaluation: Evaluation) -> Scores:
     model = evaluation.clip or open_clip()
     vectors = codes(model.read, evaluation.drawn, texts)
     pictures, captions = (v.astype(np.float64) / np.linalg.norm(v, axis=1, keepdims=True) for v in vectors)
-    value = 100 * np.maximum(np.sum(pictures * captions, axis=1), 0).mean()
+    values = 100 * np.maximum(np.sum(pictures * captions, axis=1), 0)
     card = {
         "clip": model.name,
         "clip_sha256": model.sha256,
         "clip_resize": model.resize,
         "clip_formula": FORMULA,
     }
-    return {"clip": {"value": float(value), "card": card}}
+    return {"clip": {"value": float(values.mean()), "interval": mean_interval(values), "card": card}}

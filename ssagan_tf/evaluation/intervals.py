@@ -21,18 +21,18 @@ class Interval(NamedTuple):
     high: float
 
 
-def share_interval(successes: float, count: int) -> Interval:
+def share_interval(successes: float, count: float) -> Interval:
     """Of a share of independent successes: Wilson's score interval (1927), which stays within [0, 1].
 
     Args:
         successes: how many; ties may count as fractions.
-        count: of how many.
+        count: of how many; need not be whole.
 
     Raises:
         UserError: no trials, or more successes than trials.
     """
-    if count < 1 or not 0 <= successes <= count:
-        raise UserError(f"This is no share. Received: {successes} of {count}. Give a count of 1 or more.")
+    if count <= 0 or not 0 <= successes <= count:
+        raise UserError(f"This is no share. Received: {successes} of {count}. Give a count above 0.")
     share, square = successes / count, _NORMAL**2
     center = (share + square / (2 * count)) / (1 + square / count)
     half = _NORMAL / (1 + square / count) * np.sqrt(share * (1 - share) / count + square / (4 * count**2))
@@ -66,6 +66,39 @@ def paired_interval(first: Sequence[float] | np.ndarray, second: Sequence[float]
     if len(first) != len(second):
         raise UserError(f"These are no pairs. Received: {len(first)} and {len(second)} values. Give as many.")
     return mean_interval(np.asarray(first, np.float64) - np.asarray(second, np.float64))
+
+
+def difference_interval(first: float, of_first: Interval, second: float, of_second: Interval) -> Interval:
+    """Of the difference `first - second` of two independent estimates, from their own intervals.
+
+    Newcombe's rule (1998), which keeps what is lopsided about them. It is too wide for estimates that rise and fall
+    together.
+    """
+    low = np.hypot(first - of_first.low, of_second.high - second)
+    high = np.hypot(of_first.high - first, second - of_second.low)
+    return Interval(float(first - second - low), float(first - second + high))
+
+
+def clustered_share_interval(successes: Sequence[float] | np.ndarray, counts: Sequence[int] | np.ndarray) -> Interval:
+    """Of a share of trials that come in clusters, such as the attributes of a picture: alike within, independent else.
+
+    Wilson's interval of as many independent trials as would give the same standard error (Korn and Graubard, 1998).
+
+    Args:
+        successes, counts: of each cluster.
+
+    Raises:
+        UserError: fewer than two clusters, or no trials.
+    """
+    hits, counts = np.asarray(successes, np.float64), np.asarray(counts, np.float64)
+    if len(hits) < 2 or not counts.any():
+        received = f"{len(hits)} clusters, {counts.sum():g} trials"
+        raise UserError(f"There is no spread between clusters. Received: {received}. Give two or more.")
+    share = hits.sum() / counts.sum()
+    variance = len(hits) / (len(hits) - 1) * np.sum((hits - share * counts) ** 2) / counts.sum() ** 2
+    # Without any spread each cluster counts as one trial.
+    trials = share * (1 - share) / variance if variance > 0 else len(hits)
+    return share_interval(share * trials, trials)
 
 
 def _student(freedom: int) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ssagan_tf import pictures
 from ssagan_tf.evaluation import neighbors
+from ssagan_tf.evaluation.intervals import share_interval
 from ssagan_tf.evaluation.reference import real_pictures
 
 if typing.TYPE_CHECKING:
@@ -35,8 +36,9 @@ def memorization(evaluation: Evaluation) -> Scores:
     )
     card = evaluation.extractor_card() | evaluation.reference_card()
     card |= {"training_count": len(training.features), "training_sha256": training.pictures_sha256}
+    count = len(generated)
     return {
-        "copies": {"value": found.copies, "card": card},
+        "copies": {"value": found.copies, "interval": share_interval(found.copies * count, count), "card": card},
         "copy_ratio": {"value": found.ratio, "card": card},
     }
 

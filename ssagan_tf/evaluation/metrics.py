@@ -25,7 +25,7 @@ from ssagan_tf.evaluation.clip import Clip, clip
 from ssagan_tf.evaluation.embeddings import codes
 from ssagan_tf.evaluation.extractors import Extractor, open_extractor
 from ssagan_tf.evaluation.feature_cache import Embedded, embedded
-from ssagan_tf.evaluation.intervals import normal_interval, share_interval
+from ssagan_tf.evaluation.intervals import clustered_share_interval, normal_interval, share_interval
 from ssagan_tf.evaluation.masks.metric import masks
 from ssagan_tf.evaluation.memorization import memorization
 from ssagan_tf.evaluation.neighbors import NEAREST, neighborhoods
@@ -260,29 +260,37 @@ def _recognised(evaluation: Evaluation) -> Scores:
             f"The extractor is no ImageNet classifier. Received: {extractor.name}. Use --protocol=efficientnet."
         )
     drawn, real = (
-        float(np.isin(np.argmax(np.asarray(embedded.logits), 1), list(shown)).mean())
+        np.isin(np.argmax(np.asarray(embedded.logits), 1), list(shown))
         for embedded in (evaluation.drawn_features, evaluation.real_features)
     )
+    interval = share_interval(drawn.sum(), len(drawn))
     card = evaluation.extractor_card() | evaluation.reference_card() | {"imagenet_classes": sorted(shown)}
-    return {"recognised": {"value": drawn, "real": real, "card": card}}
+    score = {"value": float(drawn.mean()), "interval": interval, "real": float(real.mean()), "card": card}
+    return {"recognised": score}
 
 
 def _precision_recall(evaluation: Evaluation) -> Scores:
     features = evaluation.real_features.features, evaluation.drawn_features.features
     found = neighborhoods(*features, progress=True)
     card = evaluation.extractor_card() | evaluation.reference_card() | {"nearest": NEAREST}
-    return {name: {"value": value, "card": card} for name, value in found._asdict().items()}
+    scores = {name: {"value": getattr(found, name), "card": card} for name in found._fields if name != "density_error"}
+    # The real pictures given, the generated ones are independent trials of these two, and of these two only.
+    scores["precision"]["interval"] = share_interval(found.precision * evaluation.count, evaluation.count)
+    scores["density"]["interval"] = normal_interval(found.density, found.density_error)
+    return scores
 
 
 def _semantics(evaluation: Evaluation) -> Scores:
-    from ssagan_tf.evaluation.synthbirds.attribute_network import WEIGHTS, accuracy_of, attribute_network
+    from ssagan_tf.evaluation.synthbirds.attribute_network import WEIGHTS, accuracy_of, attribute_network, hits_of
 
     network, resize = open_extractor("synthbirds"), "pillow_bilinear"
     features = evaluation.features_of_drawn(network, resize).features
-    right = accuracy_of(attribute_network().attributes(features), evaluation.captions)
+    found = attribute_network().attributes(features)
+    right, hits = accuracy_of(found, evaluation.captions), hits_of(found, evaluation.captions)
     value, count = right.pop("overall")
     card = {"attribute_network_sha256": files.sha256(WEIGHTS), "attribute_resize": f"{resize} to {network.image_size}"}
-    interval = share_interval(value * count, count)
+    # What one picture shows right and wrong belongs together.
+    interval = clustered_share_interval([sum(each.values()) for each in hits], [len(each) for each in hits])
     return {"semantics": {"value": value, "interval": interval, "named": count, "attributes": right, "card": card}}
 
 

@@ -27,12 +27,14 @@ class Neighborhoods(NamedTuple):
         density, coverage: Naeem et al., "Reliable fidelity and diversity metrics for generative models", ICML 2020.
             How many balls of real features a generated one lies in, divided by k; and the share of real features
             whose ball holds a generated one.
+        density_error: standard error of the density, over generated features, the real ones given.
     """
 
     precision: float
     recall: float
     density: float
     coverage: float
+    density_error: float = 0.0
 
 
 def neighborhoods(
@@ -72,7 +74,11 @@ def neighborhoods(
                 in_generated[row] |= (squares <= generated_radii[column] + slack).any(1)
             bar.step()
     return Neighborhoods(
-        float(np.mean(balls > 0)), float(in_generated.mean()), float(balls.mean() / nearest), float(covered.mean())
+        precision=float(np.mean(balls > 0)),
+        recall=float(in_generated.mean()),
+        density=float(balls.mean() / nearest),
+        coverage=float(covered.mean()),
+        density_error=float(balls.std(ddof=1) / nearest / np.sqrt(len(balls))),
     )
 
 

@@ -1,4 +1,4 @@
-"""From a model to a report: scores, each with a card of all that it depends on; and reports side by side."""
+"""From a model to a report: scores, each with a card of all that it depends on."""
 
 from __future__ import annotations
 
@@ -22,17 +22,14 @@ from ssagan_tf.data.records import RUN_DATA, Prepared, is_prepared, open_prepare
 from ssagan_tf.data.source import DRAWN, Source
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.clip import open_clip
+from ssagan_tf.evaluation.comparison import REPORT, read_report, table
 from ssagan_tf.evaluation.metrics import METRICS, Evaluation
 from ssagan_tf.evaluation.protocols import protocol as named_protocol
 from ssagan_tf.evaluation.scored_pictures import weights_sha256
 from ssagan_tf.text_to_image import TextToImage
 from ssagan_tf.weights.model_folder import CONFIG_FILE, folder_of
 
-REPORT, TABLE = "report.json", "report.txt"
-_LARGEST = 2**24  # bytes of a report
-_FRACTIONS = ("recognised", "precision", "recall", "coverage", "copies", "r_precision", "semantics")
-_SAID = ("protocol", "extractor", "resize", "splits", "clip")  # below the table
-_NAMES = ("extractor", "clip")  # of networks that are compared by their hashes: here in a folder, there fetched
+TABLE = "report.txt"
 
 
 def evaluate(
@@ -88,14 +85,56 @@ def evaluate(
         evaluation.asked.check_r_precision()
     drawing, folder = evaluation.drawing_card(), pathlib.Path(out)
     known = {"weights_sha256": weights_sha256(model), **(about or {})}
-    report = {"scores": _earlier(folder / REPORT, drawing, known)}
+    report, scores = {}, _earlier(folder / REPORT, drawing, known)
     for name in metrics:
         for scored, score in METRICS[name](evaluation).items():
             score["card"] = {"protocol": drawing | score["card"], "model": known, "versions": versions()}
-            report["scores"][scored] = score
-        # After each, so that a later one that fails takes none along.
-        files.write_atomically(folder / TABLE, table({str(folder): report}) + "\n")
-        files.write_atomically(folder / REPORT, json.dumps(report, indent=2) + "\n")
+            scores[scored] = score
+        report = _write(folder, scores)  # after each, so that a later one that fails takes none along
+    return report
+
+
+def evaluate_draws(
+    model: TextToImage,
+    data: Prepared | Source,
+    metrics: Sequence[str],
+    protocol: str,
+    count: int,
+    out: str | os.PathLike,
+    damsm: str | os.PathLike | None = None,
+    *,
+    draws: int,
+    seed: int = 0,
+    **options,
+) -> dict:
+    """`evaluate` by several sets of seeds, each in a folder OUT/draw-0, ... of its own.
+
+    The seeds of draw k begin at `seed + k * count`. Arguments and errors are those of `evaluate`.
+
+    Returns:
+        The report, as of `evaluate`; each score has the mean as its "value", the standard deviation over draws as its
+        "deviation", and all values as its "draws". Captions, real pictures and weights are the same in each draw:
+        the deviation tells nothing of them.
+    """
+    folder = pathlib.Path(out)
+    reports = [
+        evaluate(model, data, metrics, protocol, count, folder / f"draw-{k}", damsm, seed=seed + k * count, **options)
+        for k in range(draws)
+    ]
+    shared = [name for name in reports[0]["scores"] if all(name in report["scores"] for report in reports)]
+    return _write(folder, {name: _over_draws([report["scores"][name] for report in reports]) for name in shared})
+
+
+def _over_draws(scores: Sequence[dict]) -> dict:
+    values, card = [score["value"] for score in scores], scores[0]["card"]
+    card = card | {"protocol": card["protocol"] | {"draws": len(scores)}}
+    return {"value": float(np.mean(values)), "deviation": float(np.std(values, ddof=1)), "draws": values, "card": card}
+
+
+def _write(folder: pathlib.Path, scores: dict) -> dict:
+    report = {"scores": scores}
+    files.write_atomically(folder / TABLE, table({str(folder): report}) + "\n")
+    files.write_atomically(folder / REPORT, json.dumps(report, indent=2) + "\n")
     return report
 
 
@@ -190,100 +229,6 @@ def open_data(
     return prepared
 
 
-def read_report(path: str | os.PathLike) -> dict:
-    """A report of `evaluate`. Raises UserError if the file is none."""
-    path = pathlib.Path(path)
-    try:
-        if path.stat().st_size > _LARGEST:
-            raise UserError(
-                f"The report is too large. Received: {path}. Give one of evaluate.py, of at most {_LARGEST:,} bytes."
-            )
-        report = json.loads(path.read_text(encoding="utf-8"))
-        for score in report["scores"].values():
-            float(score["value"]), dict(score["card"]["model"])
-            card = dict(score["card"]["protocol"])
-            card["split"], card["dataset"], card["seed"], int(card["count"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"This is no report. Received: {path}: {reason}. Give a {REPORT} of evaluate.py.") from error
-    return report
-
-
-def compare(paths: Sequence[str | os.PathLike]) -> str:
-    """A table of several reports, side by side.
-
-    Raises:
-        UserError: no score in common, or one was made otherwise here than there: names the fields that differ.
-    """
-    reports = {str(path): read_report(path) for path in paths}
-    shared = set.intersection(*(set(report["scores"]) for report in reports.values()))
-    if not shared:
-        raise UserError(f"The reports have no score in common. Received: {', '.join(reports)}. Run the same --metrics.")
-    (first, reference), *others = reports.items()
-    for path, report in others:
-        different = _differences(reference, report, shared)
-        if different:
-            raise UserError(
-                f"The reports follow different protocols. Received: {first} and {path}: {'; '.join(different)}. "
-                "Evaluate both in the same way."
-            )
-    return table({path: {"scores": _only(report["scores"], shared)} for path, report in reports.items()})
-
-
-def _only(scores: dict, names: set[str]) -> dict:
-    return {name: score for name, score in scores.items() if name in names}
-
-
-def _differences(first: dict, second: dict, names: set[str]) -> list[str]:
-    found = {}
-    for name in sorted(names):
-        cards = [report["scores"][name]["card"]["protocol"] for report in (first, second)]
-        for field in dict.fromkeys([*cards[0], *cards[1]]):
-            values = [card.get(field) for card in cards]
-            if values[0] != values[1] and field not in _NAMES:
-                found[field] = f"{field} is {values[0]} there, {values[1]} here"
-    return list(found.values())
-
-
-def table(reports: dict[str, dict]) -> str:
-    """Scores as text, a column for each report."""
-    names = list(dict.fromkeys(name for report in reports.values() for name in report["scores"]))
-    rows = [["", *reports]]
-    for name in names:
-        scores = [report["scores"].get(name) for report in reports.values()]
-        rows.append([name, *(_words(name, score) for score in scores)])
-        known = [score for score in scores if score]
-        for attribute in known[0].get("attributes", {}) if known else ():
-            shares = [score and score["attributes"].get(attribute) for score in scores]
-            rows.append([f"  {attribute}", *(f"{share[0]:.1%} of {share[1]:,}" if share else "" for share in shares)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*lines, "", *_footnotes(reports)])
-
-
 def table_of(out: str | os.PathLike) -> str:
     """The table of a report just written into a folder."""
     return table({str(out): read_report(pathlib.Path(out) / REPORT)})
-
-
-def _words(name: str, score: dict | None) -> str:
-    if score is None:
-        return ""
-    form = "{:.1%}" if name in _FRACTIONS else "{:.4g}"
-    words = form.format(score["value"])
-    if "interval" in score:
-        return f"{words} [{', '.join(map(form.format, score['interval']))}]"
-    return f"{words} ± {form.format(score['deviation'])}" if "deviation" in score else words
-
-
-def _footnotes(reports: dict[str, dict]) -> list[str]:
-    """What the first report's scores depend on, in short; the cards have all."""
-    names: dict[str, list[str]] = {}
-    for name, score in next(iter(reports.values()))["scores"].items():
-        card = score["card"]["protocol"]
-        said = [f"{field} {card[field]}" for field in _SAID if field in card]
-        said.append(f"{card['count']:,} pictures of {card['split']} captions of {card['dataset']}")
-        if "reference_count" in card:
-            said.append(f"against {card['reference_count']:,} real ones")
-        names.setdefault(f"{', '.join(said)}, seed {card['seed']}", []).append(name)
-    return [f"{', '.join(scores)}: {said}" for said, scores in names.items()]

@@ -24,13 +24,14 @@ from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import Source
 from ssagan_tf.data.synthbirds import SynthBirds
 from ssagan_tf.errors import UserError
+from ssagan_tf.evaluation.comparison import REPORT, read_report
 from ssagan_tf.evaluation.extractors import open_extractor
 from ssagan_tf.evaluation.metrics import SPLIT, Asked
 from ssagan_tf.evaluation.overfitting import MemoryTest
 from ssagan_tf.evaluation.protocols import protocol as named_protocol
 from ssagan_tf.evaluation.protocols import usual
 from ssagan_tf.evaluation.reference import described
-from ssagan_tf.evaluation.report import REPORT, evaluate, read_report
+from ssagan_tf.evaluation.report import evaluate
 from ssagan_tf.experiments import FINE_TUNED, REFERENCE, VARIANTS
 from ssagan_tf.sampling import write_sheet
 from ssagan_tf.text.vocabulary import Vocabulary

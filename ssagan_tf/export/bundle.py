@@ -18,7 +18,7 @@ from ssagan_tf.core import files
 from ssagan_tf.data.source import DRAWN
 from ssagan_tf.data.synthbirds import FIXED_CAPTIONS
 from ssagan_tf.errors import UserError
-from ssagan_tf.evaluation.report import REPORT, read_report, table
+from ssagan_tf.evaluation.comparison import REPORT, read_report, table
 from ssagan_tf.evaluation.scored_pictures import weights_sha256
 from ssagan_tf.export import export
 from ssagan_tf.export.serving import check_name

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from ssagan_tf import UserError
-from ssagan_tf.evaluation.intervals import mean_interval, paired_interval, share_interval
+from ssagan_tf.evaluation.intervals import (
+    clustered_share_interval,
+    difference_interval,
+    mean_interval,
+    paired_interval,
+    share_interval,
+)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.4, 0.9])
@@ -37,6 +43,30 @@ def test_the_interval_of_a_share_is_wilsons():
     assert share_interval(5, 10) == pytest.approx((0.23659, 0.76341), abs=1e-5)
 
 
+def test_the_interval_of_a_difference_covers_it():
+    random = np.random.default_rng(3)
+    covered = []
+    for first, second in random.binomial((300, 200), (0.9, 0.6), (2000, 2)):
+        shares = first / 300, share_interval(first, 300), second / 200, share_interval(second, 200)
+        low, high = difference_interval(*shares)
+        covered.append(low <= 0.3 <= high)
+    assert 0.93 <= np.mean(covered) <= 0.97
+
+
+def test_the_interval_of_a_clustered_share_covers_it_where_that_of_single_trials_does_not():
+    random = np.random.default_rng(4)
+    covered, naive = [], []
+    for _ in range(1500):
+        counts = random.integers(5, 10, 150)
+        hits = random.binomial(counts, random.beta(1.6, 0.4, 150))  # pictures of their own: 80 % on average
+        low, high = clustered_share_interval(hits, counts)
+        covered.append(low <= 0.8 <= high)
+        low, high = share_interval(hits.sum(), counts.sum())
+        naive.append(low <= 0.8 <= high)
+    assert 0.93 <= np.mean(covered) <= 0.97 and np.mean(naive) < 0.85
+    assert clustered_share_interval([3, 3], [3, 3]) == share_interval(2, 2)
+
+
 def test_pairs_take_away_what_they_share():
     shared = np.random.default_rng(2).normal(0, 100, 8)
     low, high = paired_interval(shared + 1, shared)
@@ -44,7 +74,13 @@ def test_pairs_take_away_what_they_share():
 
 
 @pytest.mark.parametrize(
-    "call", [lambda: share_interval(1, 0), lambda: mean_interval([1]), lambda: paired_interval([1, 2], [1])]
+    "call",
+    [
+        lambda: share_interval(1, 0),
+        lambda: mean_interval([1]),
+        lambda: paired_interval([1, 2], [1]),
+        lambda: clustered_share_interval([1], [2]),
+    ],
 )
 def test_what_has_no_interval_is_refused(call):
     with pytest.raises(UserError, match="Received"):

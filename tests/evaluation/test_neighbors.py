@@ -57,6 +57,7 @@ def test_density_and_coverage_are_those_of_a_double_loop(small_blocks):
     found = neighborhoods(real, generated)
     assert found.density == pytest.approx(inside.sum() / (3 * 22), rel=1e-12)
     assert found.coverage == inside.any(1).mean()
+    assert found.density_error == pytest.approx(inside.sum(0).std(ddof=1) / 3 / np.sqrt(22), rel=1e-12)
 
 
 def test_a_feature_far_away_does_not_blur_the_balls_of_others():

@@ -13,12 +13,14 @@ from ssagan_tf.damsm import DAMSM
 from ssagan_tf.data.synthbirds import SynthBirds
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation import METRIC_NAMES, PROTOCOL_NAMES, report
+from ssagan_tf.evaluation.comparison import compare, read_report, table
 from ssagan_tf.evaluation.extractors import open_extractor
 from ssagan_tf.evaluation.feature_cache import embedded
+from ssagan_tf.evaluation.intervals import share_interval
 from ssagan_tf.evaluation.metrics import METRICS, Evaluation
 from ssagan_tf.evaluation.protocols import PROTOCOLS, protocol
 from ssagan_tf.evaluation.reference import real_pictures
-from ssagan_tf.evaluation.report import compare, evaluate, read_report, table
+from ssagan_tf.evaluation.report import evaluate, evaluate_draws
 from ssagan_tf.weights import tensor_files
 
 COUNT = 160  # more than there are features
@@ -184,15 +186,56 @@ def _report(path, value=1.0, metric="fid", **card):
 
 def test_reports_of_one_protocol_stand_side_by_side(tmp_path):
     shown = compare([_report(tmp_path / "a.json", 12.5), _report(tmp_path / "b.json", 20.25)])
-    assert [line.split() for line in shown.splitlines() if line.startswith("fid ")] == [["fid", "12.5", "20.25"]]
+    assert _cells(shown, "fid").split() == ["12.5", "20.25", "+7.75"]
 
 
 def test_reports_of_different_protocols_are_refused_by_the_names_of_what_differs(tmp_path):
     paths = [_report(tmp_path / "a.json"), _report(tmp_path / "b.json", resize="z", count=20)]
-    with pytest.raises(UserError, match="resize is y there, z here; count is 10 there, 20 here"):
+    with pytest.raises(
+        UserError, match="resize is y there, z here; count is 10 there, 20 here, and fid of one model change with it"
+    ):
         compare(paths)
     with pytest.raises(UserError, match="no score in common"):
         compare([paths[0], _report(tmp_path / "c.json", metric="kid")])
+
+
+def _scored(path, value, metric="kid", seed=0, **score):
+    _report(path, value, metric, seed=seed)
+    report = json.loads(path.read_text())
+    report["scores"][metric] |= score
+    path.write_text(json.dumps(report))
+    return path
+
+
+def _cells(shown, name):
+    (line,) = [line for line in shown.splitlines() if line.startswith(f"{name} ")]
+    return line.split(maxsplit=1)[1]
+
+
+def test_draws_by_the_same_seeds_are_compared_pair_by_pair(tmp_path):
+    paths = [
+        _scored(tmp_path / f"{shift}.json", 20 + shift, draws=[10 + shift, 20 + shift, 30 + shift]) for shift in (0, 1)
+    ]
+    assert _cells(compare(paths), "kid").endswith("+1 [+1, +1]")
+    assert _cells(compare(paths, unpaired=True), "kid").endswith("+1 [-34.13, +36.13]")  # 4.3027 * 10 * sqrt(2 / 3)
+
+
+def test_single_scores_are_compared_as_independent_ones(tmp_path):
+    paths = [_scored(tmp_path / f"{value}.json", value, interval=[value - 3, value + 3]) for value in (10, 14)]
+    assert _cells(compare(paths), "kid").endswith("+4 [-0.2426, +8.243]")
+
+
+def test_reports_of_other_seeds_are_compared_when_asked_and_of_other_counts_where_these_change_nothing(tmp_path):
+    def both(metric):
+        return [_report(tmp_path / f"{seed}.json", 5, metric, seed=seed, count=10 + seed) for seed in (0, 1)]
+
+    with pytest.raises(UserError, match="seed is 0 there, 1 here.*or compare other seeds with --unpaired"):
+        compare(both("kid"))
+    assert _cells(compare(both("kid"), unpaired=True), "kid").endswith("+0")
+    with pytest.raises(
+        UserError, match="Received: [^ ]* and [^ ]*: count is 10 there, 11 here, and recall of one model"
+    ):
+        compare(both("recall"), unpaired=True)
 
 
 def test_networks_are_compared_by_their_hashes_and_not_by_where_they_are(tmp_path):
@@ -228,6 +271,18 @@ def test_protocols_name_known_filters():
 
     for known in PROTOCOLS.values():
         assert {known.resize, known.score_resize or known.resize} <= set(FILTERS)
+
+
+def test_draws_give_mean_and_spread(model, birds, tmp_path):
+    report = evaluate_draws(model, birds, ["semantics"], "synthbirds", 8, tmp_path, draws=2, seed=5)
+    found = report["scores"]["semantics"]
+    alone = [
+        evaluate(model, birds, ["semantics"], "synthbirds", 8, tmp_path / f"draw-{k}", seed=5 + 8 * k)["scores"]
+        for k in range(2)
+    ]
+    assert found["draws"] == [scores["semantics"]["value"] for scores in alone]
+    assert found["value"] == np.mean(found["draws"]) and found["deviation"] == np.std(found["draws"], ddof=1)
+    assert found["card"]["protocol"]["draws"] == 2 and read_report(tmp_path / "report.json")
 
 
 def test_what_draws_is_told_by_its_weights_and_words(model, tiny_model):
@@ -275,7 +330,11 @@ def test_the_share_of_recognised_pictures_is_that_of_the_named_classes():
         reference_card=dict,
     )
     score = METRICS["recognised"](evaluation)["recognised"]
-    assert (score["value"], score["real"]) == (0.6, 1.0) and len(score["card"]["imagenet_classes"]) == 59
+    assert (
+        (score["value"], score["real"]) == (0.6, 1.0)
+        and score["interval"] == share_interval(6, 10)
+        and len(score["card"]["imagenet_classes"]) == 59
+    )
     classifier.imagenet = False
     with pytest.raises(UserError, match="no ImageNet classifier. Received: classifier"):
         METRICS["recognised"](evaluation)

@@ -75,6 +75,7 @@ class MaskScores:
         self._area, self._area_of_another = _Mean(shape), _Mean(shape)
         self._overlaps = _Mean((*shape, len(THRESHOLDS)))
         self._share = _Mean((len(self.targets),))
+        self._area_of_each: list[np.ndarray] = []  # (T,) of each picture, mean over stages
         self._before: list[np.ndarray] | None = None  # the masks of the picture before
 
     def add(self, masks: Sequence[np.ndarray], targets: Mapping[str, np.ndarray]) -> None:
@@ -85,7 +86,9 @@ class MaskScores:
         share = pixels.mean(1)
         usable = (share > 0) & (share < 1)
         self._share.add(np.where(usable, share, np.nan))
-        self._area.add(np.stack([areas_under_curve(each, pixels) for each in scores]))
+        areas = np.stack([areas_under_curve(each, pixels) for each in scores])
+        self._area.add(areas)
+        self._area_of_each.append(areas.mean(0))
         cut = np.stack([overlaps(each, pixels) for each in scores])
         self._overlaps.add(np.where(usable[:, None], cut, np.nan))
         if self._before is not None:
@@ -96,11 +99,16 @@ class MaskScores:
         """Pictures that a target's means are of."""
         return int(self._share.counts[self.targets.index(target)])
 
-    def mean_area(self, target: str) -> float:
-        """The area under the curve, mean over stages. Raises UserError if the target was in no picture."""
+    def areas(self, target: str) -> np.ndarray:
+        """The area under the curve, mean over stages, of each picture that has the target.
+
+        Raises:
+            UserError: none has it.
+        """
         if not self.count(target):
             raise UserError(f"No picture could be scored. Received: none with {target!r}. Draw more pictures.")
-        return float(self._area.value()[:, self.targets.index(target)].mean())
+        values = np.stack(self._area_of_each)[:, self.targets.index(target)]
+        return values[~np.isnan(values)]
 
     def results(self) -> dict[str, dict[str, dict[str, float]]]:
         """For each target that was in some picture, for each stage, named as "16x16":

@@ -14,6 +14,7 @@ from ssagan_tf.core import files
 from ssagan_tf.core.progress import Bar
 from ssagan_tf.data.synthbirds import PLUMAGE, SynthBirds, part_masks
 from ssagan_tf.errors import UserError
+from ssagan_tf.evaluation.intervals import mean_interval
 from ssagan_tf.evaluation.masks.localization import MaskScores
 from ssagan_tf.evaluation.masks.swaps import CHANGED, CHANGED_RULE, SWAP_RULE, Swap, choose_swap, difference
 from ssagan_tf.evaluation.synthbirds.most_alike import LIKENESS_RULE, likest_birds
@@ -98,7 +99,9 @@ def _chosen(evaluation: Evaluation) -> list[tuple[int, Swap]]:
 
 
 def _score(scores: MaskScores, target: str, details: dict, card: dict) -> dict:
-    return {"value": scores.mean_area(target), "pictures": scores.count(target), "stages": details, "card": card}
+    areas = scores.areas(target)
+    score = {"value": float(areas.mean()), "pictures": len(areas), "stages": details, "card": card}
+    return score | ({"interval": mean_interval(areas)} if len(areas) > 1 else {})
 
 
 def _targets(pair: Pair, network) -> dict[str, np.ndarray]:

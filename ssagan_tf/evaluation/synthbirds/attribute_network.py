@@ -138,17 +138,29 @@ def attribute_accuracy(
 
 def accuracy_of(found: dict[str, np.ndarray], captions: Sequence[Caption]) -> dict[str, tuple[float, int]]:
     """As `attribute_accuracy`, from what `AttributeNetwork.attributes` found."""
+    right: dict[str, list[bool]] = {name: [] for name in NAMED}
+    for hits in hits_of(found, captions):
+        for name, hit in hits.items():
+            right[name].append(hit)
+    right["overall"] = [hit for hits in right.values() for hit in hits]
+    return {name: (float(np.mean(hits)), len(hits)) for name, hits in right.items() if hits}
+
+
+def hits_of(found: dict[str, np.ndarray], captions: Sequence[Caption]) -> list[dict[str, bool]]:
+    """For each picture whether it shows each attribute that its caption names, as `AttributeNetwork.attributes` found.
+
+    Raises:
+        UserError: not as many captions as pictures, or captions that name nothing.
+    """
     count = len(next(iter(found.values())))
     if count != len(captions):
         raise UserError(
             f"Each picture needs its caption. Received: {count} pictures, {len(captions)} captions. Give as many."
         )
-    right: dict[str, list[bool]] = {name: [] for name in NAMED}
-    for index, caption in enumerate(captions):
-        for name, value in caption.attributes.items():
-            right[name].append(ATTRIBUTES[name][found[name][index]] == value)
-    everything = [hit for hits in right.values() for hit in hits]
-    if not everything:
+    hits = [
+        {name: ATTRIBUTES[name][found[name][index]] == value for name, value in caption.attributes.items()}
+        for index, caption in enumerate(captions)
+    ]
+    if not any(hits):
         raise UserError("The captions name no attribute. Received: nothing to score. Use captions of synthbirds.")
-    right["overall"] = everything
-    return {name: (float(np.mean(hits)), len(hits)) for name, hits in right.items() if hits}
+    return hits

@@ -96,7 +96,7 @@ def test_a_coarse_mask_finds_a_coarse_target_and_stages_are_averaged():
 
     scores = scored(mask_of, stages=(4, 16))
     assert [values(scores, name)["area"] for name in ("4x4", "16x16")] == [0.5, 1.0]
-    assert scores.mean_area("half") == 0.75
+    assert scores.areas("half").mean() == 0.75
 
 
 def test_pictures_without_the_target_or_full_of_it_are_left_out():
@@ -108,6 +108,6 @@ def test_pictures_without_the_target_or_full_of_it_are_left_out():
         scores.add([np.where(corner, 1.0, 0.0)], {"some": target, "never": empty})
     assert scores.count("some") == 1 and scores.count("never") == 0
     assert list(scores.results()) == ["some"]
-    assert scores.results()["some"]["4x4"]["share"] == 1 / 16 and scores.mean_area("some") == 1
+    assert scores.results()["some"]["4x4"]["share"] == 1 / 16 and scores.areas("some").mean() == 1
     with pytest.raises(UserError, match="No picture could be scored. Received: none with 'never'. Draw"):
-        scores.mean_area("never")
+        scores.areas("never")
