@@ -24,7 +24,7 @@ class Embedded(NamedTuple):
     Attributes:
         features: float32 (N, D), memory-mapped.
         logits: float32 (N, classes), memory-mapped, or None.
-        pictures_sha256: of the pixels, in their order.
+        pictures_sha256: of the pictures' SHA-256s, sorted: the same in any order.
     """
 
     features: np.ndarray
@@ -55,23 +55,26 @@ def embedded(
     Raises:
         UserError: the folder cannot be written.
     """
-    whole_key = {**key, "extractor": extractor.sha256, "resize": resize}
+    input_rule = f"{extractor.image_size} {extractor.value_range}"
+    whole_key = {**key, "extractor": extractor.sha256, "input": input_rule, "resize": resize}
     path = folder / hashlib.sha256(json.dumps(whole_key, sort_keys=True).encode()).hexdigest()[:16]
     if not _whole(path):
         with files.folder_written_atomically(path, as_good=_whole) as aside:
-            pixels = hashlib.sha256()
-            _write(aside, embed(extractor, resize, _hashing(pictures, pixels)), count, unit)
-            about = {**whole_key, "count": count, "pictures": pixels.hexdigest(), "files": _hashes(aside)}
+            hashes: list[bytes] = []
+            _write(aside, embed(extractor, resize, _hashing(pictures, hashes)), count, unit)
+            digest = hashlib.sha256(b"".join(sorted(hashes))).hexdigest()
+            about = {**whole_key, "count": count, "pictures_sha256": digest, "files": _hashes(aside)}
             files.write_atomically(aside / _ABOUT, json.dumps(about, indent=2) + "\n")
     features = np.load(path / _FEATURES, mmap_mode="r")
     logits = np.load(path / _LOGITS, mmap_mode="r") if (path / _LOGITS).exists() else None
-    return Embedded(features, logits, json.loads((path / _ABOUT).read_text(encoding="utf-8"))["pictures"])
+    return Embedded(features, logits, json.loads((path / _ABOUT).read_text(encoding="utf-8"))["pictures_sha256"])
 
 
 def _whole(path: pathlib.Path) -> bool:
     """Whether a folder holds just what was once written to it."""
     try:
-        return json.loads((path / _ABOUT).read_text(encoding="utf-8"))["files"] == _hashes(path)
+        about = json.loads((path / _ABOUT).read_text(encoding="utf-8"))
+        return "pictures_sha256" in about and about["files"] == _hashes(path)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -80,9 +83,9 @@ def _hashes(path: pathlib.Path) -> dict[str, str]:
     return {file.name: files.sha256(file) for file in (path / _FEATURES, path / _LOGITS) if file.exists()}
 
 
-def _hashing(pictures: Iterable[np.ndarray], digest) -> Iterable[np.ndarray]:
+def _hashing(pictures: Iterable[np.ndarray], hashes: list[bytes]) -> Iterable[np.ndarray]:
     for part in pictures:
-        digest.update(np.ascontiguousarray(part).tobytes())
+        hashes += [hashlib.sha256(picture.tobytes()).digest() for picture in part]
         yield part
 
 

@@ -75,6 +75,7 @@ class Asked(NamedTuple):
     @classmethod
     def of(cls, real: Sequence[Described], count: int) -> Asked:
         """`CAPTION_RULE`. Raises UserError if there is nothing to draw."""
+        real = sorted(real, key=lambda known: known.key)  # in which raw and prepared data agree
         chosen = choose_captions([known.captions for known in real], count)
         return cls([real[picture].captions[turn] for picture, turn in chosen], [real[picture] for picture, _ in chosen])
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from ssagan_tf.data.records import CAPTIONS, IMAGE, LABEL, Prepared, features
+from ssagan_tf.data.records import CAPTIONS, IMAGE, KEY, LABEL, Prepared, features
 from ssagan_tf.data.source import DRAWN, Source, resize_short_side, working_size
 from ssagan_tf.data.synthbirds import ATTRIBUTES, Caption, SynthBirds, captions_with_attributes
 from ssagan_tf.errors import UserError
@@ -25,12 +25,14 @@ class Described(NamedTuple):
     Attributes:
         captions: with the attributes that they name; of data other than synthbirds, none.
         truth: all of its attributes; of other data, none.
+        key: its name within the data set, the same from raw data and from prepared ones.
         kind: its class; of synthbirds the colours of crown, wing and belly, the combination that is held out. None if
             the data has no classes.
     """
 
     captions: tuple[Caption, ...]
     truth: dict[str, str]
+    key: str
     kind: Hashable = None
 
 
@@ -47,15 +49,17 @@ def _described(data: Prepared | Source, split: str) -> Iterator[Described]:
         for record in tf.data.TFRecordDataset(data.files(split)):
             parsed = tf.io.parse_single_example(record, features())
             captions = tuple(Caption(text.decode(), {}) for text in parsed[CAPTIONS].numpy())
-            yield Described(captions, {}, _kind(int(parsed[LABEL])))
+            yield Described(captions, {}, parsed[KEY].numpy().decode(), _kind(int(parsed[LABEL])))
     elif isinstance(data, SynthBirds):
-        for index in range(data.count[split]):
+        for index, example in enumerate(data.examples(split)):
             bird = data.bird(split, index)
             truth = {name: getattr(bird, name) for name in ATTRIBUTES}
-            yield Described(tuple(captions_with_attributes(bird)), truth, (bird.crown, bird.wing, bird.belly))
+            captions, kind = tuple(captions_with_attributes(bird)), (bird.crown, bird.wing, bird.belly)
+            yield Described(captions, truth, example.key, kind)
     else:
         for example in data.examples(split):
-            yield Described(tuple(Caption(text, {}) for text in example.captions), {}, _kind(example.class_id))
+            captions = tuple(Caption(text, {}) for text in example.captions)
+            yield Described(captions, {}, example.key, _kind(example.class_id))
 
 
 def _kind(class_id: int) -> int | None:
@@ -90,7 +94,9 @@ def crop_rule(data: Prepared | Source) -> str:
     if data.name in DRAWN:
         return "as drawn"
     room = f"{data.short_side} / {data.image_size}" if isinstance(data, Prepared) else "76 / 64"
-    return f"short side to size * {room}, central square"
+    # A source of CUB crops to the box when it loads a picture, see `cub.crop_box`.
+    box = "bounding box (square of 1.5 times its long side, clipped), " if data.name == "cub" else ""
+    return f"{box}short side to size * {room}, central square"
 
 
 def fingerprint(data: Prepared | Source, split: str, size: int) -> str:

@@ -66,7 +66,8 @@ def evaluate(
     Returns:
         The report: {"scores": {name: {"value", ..., "card"}}}, and the same in OUT/report.json; a table is in
         OUT/report.txt. Scores that an earlier call gave to the same pictures stay in it. A card has "protocol" (all
-        that must agree before two values may be compared), "model" and "versions".
+        that must agree before two values may be compared), "model", "versions" and, where pictures of the captions were
+        drawn, the "pictures_sha256" of their pixels.
 
     Raises:
         UserError: no such metric or protocol, something they need is missing, or the folder holds other pictures.
@@ -89,6 +90,8 @@ def evaluate(
     for name in metrics:
         for scored, score in METRICS[name](evaluation).items():
             score["card"] = {"protocol": drawing | score["card"], "model": known, "versions": versions()}
+            if "drawn" in vars(evaluation):
+                score["card"]["pictures_sha256"] = evaluation.drawn.sha256
             scores[scored] = score
         report = _write(folder, scores)  # after each, so that a later one that fails takes none along
     return report

@@ -2,10 +2,12 @@
 
 settings.json              what they were drawn from; another model or other captions are refused
 pictures-00000.npy ...     uint8 (256, S, S, 3), the last one shorter
+pictures-00000.sha256 ...  of that file; where it differs, the pictures are drawn again
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -25,6 +27,7 @@ from ssagan_tf.weights import tensor_files
 
 CAPTION_RULE = "sample i: picture i mod P and its caption i // P; of fewer samples than pictures, evenly spread ones"
 _SETTINGS = "settings.json"
+_SUM = ".sha256"
 _SHARD = 256  # pictures
 _BATCH = 16  # in which a model draws, see `SSAGAN.generate_from_embeddings`
 
@@ -65,16 +68,33 @@ class DrawnPictures:
     def _path(self, first: int) -> pathlib.Path:
         return self.folder / f"pictures-{first // _SHARD:05d}.npy"
 
-    def _whole(self, first: int, image_size: int) -> bool:
-        """Whether the shard beginning with a picture is there; written atomically, it is then all there."""
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Of the pixels, in their order."""
+        digest = hashlib.sha256()
+        for pictures in self:
+            digest.update(pictures.tobytes())
+        return digest.hexdigest()
+
+    def _write(self, first: int, pictures: np.ndarray) -> None:
+        buffer = io.BytesIO()
+        np.save(buffer, pictures)
+        content, path = buffer.getvalue(), self._path(first)
+        files.write_atomically(path.with_suffix(_SUM), hashlib.sha256(content).hexdigest() + "\n")
+        files.write_atomically(path, content)
+
+    def _whole(self, first: int) -> bool:
+        """Whether the shard beginning with a picture is there, with the bytes that were written."""
         path = self._path(first)
         if not path.is_file():
             return False
         try:
-            shape = np.load(path, mmap_mode="r").shape
+            if path.with_suffix(_SUM).read_text(encoding="ascii").strip() == files.sha256(path):
+                return True
         except (OSError, ValueError):
-            return False
-        return shape == (min(_SHARD, self.count - first), image_size, image_size, 3)
+            pass
+        logging.warning("Pictures are not those that were drawn. Received: %s. They are drawn again.", path)
+        return False
 
 
 def draw_pictures(
@@ -99,11 +119,10 @@ def draw_pictures(
     if model.vocabulary is None:
         raise UserError("The model has no vocabulary. Received: captions as text. Build it with a vocabulary.")
     drawn = DrawnPictures(folder, len(captions))
-    size = model.generator.image_size
     _begin(drawn.folder, settings(model, captions, seed, truncation))
     _tell_unknown(model, captions)
     encode = _encoder(model)
-    missing = [first for first in range(0, drawn.count, _SHARD) if not drawn._whole(first, size)]
+    missing = [first for first in range(0, drawn.count, _SHARD) if not drawn._whole(first)]
     with Bar(sum(min(_SHARD, drawn.count - first) for first in missing), "pictures") as bar:
         for first in missing:
             part = captions[first : first + _SHARD]
@@ -111,9 +130,7 @@ def draw_pictures(
             whole = [*part, *[part[-1]] * (-len(part) % _BATCH)]
             noise = model.noise_of(np.arange(len(whole), dtype=np.int64) + seed + first, truncation)
             images = model.generate_from_embeddings(encode(whole), noise)[: len(part)]
-            buffer = io.BytesIO()
-            np.save(buffer, images)
-            files.write_atomically(drawn._path(first), buffer.getvalue())
+            drawn._write(first, images)
             for _ in part:
                 bar.step()
     return drawn

@@ -66,6 +66,7 @@ def test_a_report_has_every_score_with_all_that_it_depends_on(written):
         assert {"weights_sha256", "ema_pictures"} <= set(card["model"])
         assert {"tensorflow", "numpy", "pillow", "ssagan_tf"} <= set(card["versions"])
     fid = found["scores"]["fid"]["card"]["protocol"]
+    assert len({score["card"]["pictures_sha256"] for score in found["scores"].values()}) == 1
     assert {"extractor", "extractor_sha256", "resize", "reference_count", "reference_sha256"} <= set(fid)
     assert read_report(out / "report.json") == json.loads(json.dumps(found))
     assert "fid" in (out / "report.txt").read_text()

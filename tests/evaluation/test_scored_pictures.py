@@ -64,7 +64,7 @@ def test_what_was_stopped_goes_on_where_it_was(model, tmp_path, monkeypatch):
     write, written = files.write_atomically, []
 
     def stopping(path, content):
-        if len(written) == 4:  # settings and three shards
+        if len(written) == 7:  # settings and three shards, each with its checksum
             raise KeyboardInterrupt
         written.append(path)
         write(path, content)
@@ -80,6 +80,18 @@ def test_what_was_stopped_goes_on_where_it_was(model, tmp_path, monkeypatch):
     np.testing.assert_array_equal(_drawn(model, tmp_path / "stopped"), expected)
     times.pop(damaged)
     assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_blackened_pictures_are_told_and_drawn_again(model, tmp_path, monkeypatch):
+    expected = draw_pictures(model, CAPTIONS[:20], tmp_path)
+    whole = np.concatenate(list(expected))
+    path = tmp_path / "pictures-00000.npy"
+    np.save(path, np.zeros_like(whole))
+    said = []
+    monkeypatch.setattr(scored_pictures.logging, "warning", lambda text, *values: said.append(text % values))
+    again = draw_pictures(model, CAPTIONS[:20], tmp_path)
+    np.testing.assert_array_equal(np.concatenate(list(again)), whole)
+    assert again.sha256 == expected.sha256 and len(said) == 1 and str(path) in said[0]
 
 
 def test_a_folder_of_other_pictures_is_refused_by_the_names_of_what_differs(model, tiny_model, tmp_path):
