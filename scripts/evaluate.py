@@ -10,7 +10,8 @@ Generates --count pictures of the test captions into OUT/pictures, scores them a
 OUT/report.txt. Stopped, it goes on where it was with the same command. Metrics: fid (Frechet distance), kid (kernel
 distance), is (Inception Score), recognised (cub: share of pictures that an ImageNet classifier calls birds),
 precision_recall, r_precision (needs --damsm), semantics (synthbirds: whether pictures show what their captions name),
-masks (whether they find what the text changes) and clip (whether pictures fit their captions; needs the extra [clip]).
+diversity (how different the pictures of one caption are), memorization (copies of training pictures), masks (whether
+they find what the text changes) and clip (whether pictures fit their captions; needs the extra [clip]).
 Protocols fix the network and the filter behind the first five: ttur, clean, published, keras, efficientnet, and
 synthbirds, the default for that data. See docs/evaluation.md.
 """
@@ -53,7 +54,9 @@ _CLIP = cli.path_flag(
 )
 _DRAWS = flags.DEFINE_integer("draws", 1, "Sets of --count pictures by other seeds: mean and spread.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the first picture; the next have seed + 1, ...")
-_TRUNCATION = flags.DEFINE_float("truncation", None, "Factor on the noise.", lower_bound=0)
+_TRUNCATION = flags.DEFINE_string(
+    "truncation", None, "Factor on the noise; dfgan:FACTOR cuts it at +-2 first, as DF-GAN's evaluation does."
+)
 _TRUST = cli.trust_flag()
 _COMPARE = flags.DEFINE_list("compare", [], "Reports to set side by side, with a comma; nothing is drawn.")
 _UNPAIRED = flags.DEFINE_bool(
@@ -72,6 +75,7 @@ def main(_) -> None:
         )
     cli.start_tensorflow()
     from ssagan_tf.evaluation import protocols, report
+    from ssagan_tf.noise import truncation_of
     from ssagan_tf.training.run import load_model
 
     model = load_model(_MODEL.value, _CHECKPOINT.value, trust=_TRUST.value)
@@ -87,7 +91,7 @@ def main(_) -> None:
         _OUT.value,
         _DAMSM.value,
         seed=_SEED.value,
-        truncation=_TRUNCATION.value,
+        truncation=None if _TRUNCATION.value is None else truncation_of(_TRUNCATION.value),
         extractor=_EXTRACTOR.value,
         clip=_CLIP.value,
         about=report.about(_MODEL.value) | {"checkpoint": _CHECKPOINT.value},

@@ -13,12 +13,54 @@ import typing
 import numpy as np
 
 # A device has that module alone, so the rule is written there.
+from ssagan_tf.errors import UserError
 from ssagan_tf.on_device import normals, philox_words
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
 
-__all__ = ["normals", "normals_in_graph", "philox_words"]
+__all__ = ["normals", "normals_in_graph", "philox_words", "truncated", "truncation_of"]
+
+_CUT, _LIMIT = "dfgan:", 2.0
+
+
+def truncation_of(text: str) -> float | str:
+    """What `--truncation` says: a factor, or "dfgan:FACTOR".
+
+    Raises:
+        UserError: neither, or a factor below 0.
+    """
+    try:
+        factor = float(text.removeprefix(_CUT))
+        if 0 <= factor < float("inf"):
+            return text if text.startswith(_CUT) else factor
+    except ValueError:
+        pass
+    raise UserError(f"The truncation is a factor. Received: --truncation={text}. Give one like 0.8, or {_CUT}0.8.")
+
+
+def truncated(values: np.ndarray, truncation: float | str | None) -> np.ndarray:
+    """Normals times a factor; with "dfgan:FACTOR" first cut at +-2, as DF-GAN's evaluation does; with None as they are.
+
+    A cut normal is that of the same quantile, so that it keeps its place among the others.
+
+    Args:
+        values: float32, normal.
+        truncation: factor, "dfgan:FACTOR" or None.
+    """
+    if isinstance(truncation, str):
+        import tensorflow as tf
+
+        quantiles, outside = _quantiles(np.asarray(values, np.float64)), _quantiles(np.float64(-_LIMIT))
+        values = tf.math.ndtri(outside + quantiles * (1 - 2 * outside)).numpy().astype(np.float32)
+        truncation = float(truncation.removeprefix(_CUT))
+    return values if truncation is None else values * np.float32(truncation)
+
+
+def _quantiles(values):
+    import tensorflow as tf
+
+    return 0.5 * tf.math.erfc(-values / np.sqrt(2.0)).numpy()
 
 
 def normals_in_graph(seeds: tf.Tensor, count: int) -> tf.Tensor:

@@ -197,8 +197,8 @@ class TextToImage(keras.Model):
             )
         return np.broadcast_to(given, (count, size, size))[..., None]
 
-    def noise_of(self, seeds: Sequence[int] | np.ndarray, truncation: float | None = None) -> np.ndarray:
-        """Noise of each seed, times `truncation` if it is given: float32 (B, noise_dim).
+    def noise_of(self, seeds: Sequence[int] | np.ndarray, truncation: float | str | None = None) -> np.ndarray:
+        """Noise of each seed, float32 (B, noise_dim), truncated as `noise.truncated` does.
 
         Raises:
             UserError: a seed of more than 64 bits.
@@ -207,8 +207,7 @@ class TextToImage(keras.Model):
             seeds = np.asarray(seeds, np.int64)
         except OverflowError as error:
             raise UserError(f"Seeds have 64 bits. Received: {list(seeds)}. Use smaller ones.") from error
-        drawn = noise.normals(seeds, self.generator.noise_dim)
-        return drawn if truncation is None else drawn * np.float32(truncation)
+        return noise.truncated(noise.normals(seeds, self.generator.noise_dim), truncation)
 
     def encode(self, captions: str | Sequence[str]) -> np.ndarray:
         """Sentence embeddings of captions: float32 (B, sentence_dim). Logs unknown and truncated words.

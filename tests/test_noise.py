@@ -6,6 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ssagan_tf import UserError, noise
 from ssagan_tf.noise import normals, normals_in_graph, philox_words
 
 SEEDS = [0, 1, 42, -1, -(2**63), 2**63 - 1, 2**32, 2**32 - 1, 123_456_789_012_345]
@@ -104,3 +105,20 @@ def test_graph_takes_a_batch_of_any_size():
     function = tf.function(lambda seeds: normals_in_graph(seeds, 5), input_signature=[tf.TensorSpec([None], tf.int64)])
     assert function(tf.zeros([0], tf.int64)).shape == (0, 5)
     np.testing.assert_array_equal(function(tf.constant([3, 4], tf.int64))[1:], function(tf.constant([4], tf.int64)))
+
+
+def test_noise_is_cut_as_dfgan_does_by_name():
+    stats = pytest.importorskip("scipy.stats", reason="SciPy comes with the extra [dev]")
+    values = noise.normals(np.arange(50), 101)
+    found = noise.truncated(values, "dfgan:0.8")
+    expected = 0.8 * stats.truncnorm.ppf(stats.norm.cdf(values.astype(np.float64)), -2, 2)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert found.dtype == np.float32 and np.abs(values).max() > 3 > 1.6 >= np.abs(found).max()
+    np.testing.assert_array_equal(noise.truncated(values, 0.5), values * np.float32(0.5))
+
+
+@pytest.mark.parametrize("text", ["half", "dfgan:", "other:0.5", "-1", "nan"])
+def test_what_is_no_truncation_is_refused(text):
+    with pytest.raises(UserError, match=f"is a factor. Received: --truncation={text}"):
+        noise.truncation_of(text)
+    assert noise.truncation_of("0.5") == 0.5 and noise.truncation_of("dfgan:0.5") == "dfgan:0.5"

@@ -10,6 +10,7 @@ METRIC_NAMES = (
     "r_precision",
     "semantics",
     "memorization",
+    "diversity",
     "masks",
     "clip",
 )

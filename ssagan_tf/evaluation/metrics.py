@@ -22,6 +22,7 @@ from ssagan_tf.data.synthbirds import Caption
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation import retrieval, statistics
 from ssagan_tf.evaluation.clip import Clip, clip
+from ssagan_tf.evaluation.diversity import diversity
 from ssagan_tf.evaluation.embeddings import codes
 from ssagan_tf.evaluation.extractors import Extractor, open_extractor
 from ssagan_tf.evaluation.feature_cache import Embedded, embedded
@@ -99,7 +100,7 @@ class Evaluation:
         out: folder for them and their features.
         damsm: folder of `pretrain_damsm.py`, for "r_precision".
         seed: of the first picture; that of picture i is seed + i.
-        truncation: factor on the noise.
+        truncation: of the noise, see `noise.truncated`.
         clip: for "clip".
 
     Raises:
@@ -115,7 +116,7 @@ class Evaluation:
         out: str | os.PathLike,
         damsm: str | os.PathLike | None = None,
         seed: int = 0,
-        truncation: float | None = None,
+        truncation: float | str | None = None,
         clip: Clip | None = None,
     ):
         self.model = model
@@ -336,6 +337,7 @@ METRICS: dict[str, Callable[[Evaluation], Scores]] = {
     "r_precision": _r_precision,
     "semantics": _semantics,
     "memorization": memorization,
+    "diversity": diversity,
     "masks": masks,
     "clip": clip,
 }

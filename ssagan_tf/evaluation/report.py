@@ -42,7 +42,7 @@ def evaluate(
     damsm: str | os.PathLike | None = None,
     *,
     seed: int = 0,
-    truncation: float | None = None,
+    truncation: float | str | None = None,
     extractor: str | None = None,
     clip: str | None = None,
     about: dict | None = None,
@@ -58,7 +58,7 @@ def evaluate(
         out: folder of the report and the pictures; one for each model.
         damsm: folder of `pretrain_damsm.py`; needed for "r_precision".
         seed: of the first picture.
-        truncation: factor on the noise.
+        truncation: of the noise, see `noise.truncated`.
         extractor: in place of the protocol's own; see `features.open_extractor`.
         clip: model of the CLIP score; see `clip.open_clip`.
         about: what else is known of the model, such as its path and whether its weights are averaged.

@@ -102,7 +102,7 @@ def draw_pictures(
     captions: Sequence[str],
     folder: str | os.PathLike,
     seed: int = 0,
-    truncation: float | None = None,
+    truncation: float | str | None = None,
 ) -> DrawnPictures:
     """Draws a picture of each caption into a folder, or goes on where it was stopped.
 
@@ -111,7 +111,7 @@ def draw_pictures(
         captions: one for each picture.
         folder: made if it is not there.
         seed: of the first picture; that of picture i is seed + i.
-        truncation: factor on the noise.
+        truncation: of the noise, see `noise.truncated`.
 
     Raises:
         UserError: the folder holds pictures of other settings, or cannot be written; the model has no vocabulary.
@@ -160,7 +160,7 @@ def _tell_unknown(model: TextToImage, captions: Sequence[str]) -> None:
         )
 
 
-def settings(model: TextToImage, captions: Sequence[str], seed: int, truncation: float | None) -> dict:
+def settings(model: TextToImage, captions: Sequence[str], seed: int, truncation: float | str | None) -> dict:
     """What pictures follow from."""
     digest = hashlib.sha256("\n".join(captions).encode(errors="replace"))
     return {

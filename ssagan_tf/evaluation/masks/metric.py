@@ -115,7 +115,11 @@ def _targets(pair: Pair, network) -> dict[str, np.ndarray]:
 
 
 def drawn_pairs(
-    model: TextToImage, captions: Sequence[str], swaps: Sequence[Swap], seeds: np.ndarray, truncation: float | None
+    model: TextToImage,
+    captions: Sequence[str],
+    swaps: Sequence[Swap],
+    seeds: np.ndarray,
+    truncation: float | str | None,
 ) -> Iterator[Pair]:
     """Draws each caption before and after its swap, with the same noise.
 
@@ -124,7 +128,7 @@ def drawn_pairs(
         captions: before the swaps.
         swaps: one for each.
         seeds: one for each.
-        truncation: factor on the noise.
+        truncation: of the noise, see `noise.truncated`.
     """
     signature = [tf.TensorSpec([_BATCH], tf.string), tf.TensorSpec([_BATCH, model.generator.noise_dim])]
     draw = tf.function(lambda texts, noise: model.with_masks(texts, noise), input_signature=signature)
