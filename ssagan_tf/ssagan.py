@@ -131,6 +131,12 @@ class SSAGAN(BatchModel, PresetModel):
                 "Text training 'damsm' learns from an image encoder. Received: image_encoder=None. "
                 "Give one, or use text_training='frozen' or 'end_to_end'."
             )
+        if isinstance(self.damsm_weight, str) or (self.damsm_weight or 0) < 0:
+            raise UserError(f"A weight is a number, 0 or more. Received: damsm_weight={self.damsm_weight!r}. Give one.")
+        if self.augmentation is not None and not isinstance(self.augmentation, Augmentation):
+            raise UserError(
+                f"No such augmentation. Received: {self.augmentation!r}. Give an Augmentation of ssagan_tf.step."
+            )
         for name in ("image_size", "sentence_dim"):
             parts = [part for part in (self.generator, self.discriminator, self.text_encoder) if part is not None]
             sizes = {part.name: getattr(part, name) for part in parts if hasattr(part, name)}

@@ -42,6 +42,8 @@ class TextToImage(keras.Model):
         max_words: int = 18,
         **kwargs,
     ):
+        if vocabulary is not None and not isinstance(vocabulary, Vocabulary):
+            raise UserError(f"This is no vocabulary. Received: {vocabulary!r:.80}. Give a Vocabulary, as of a file.")
         super().__init__(**stated({"autocast": False, **kwargs}))
         self.generator = generator
         self.text_encoder = text_encoder
@@ -95,6 +97,9 @@ class TextToImage(keras.Model):
             UserError: as `generate`, of captions that are given as text.
         """
         captions = [x] if isinstance(x, str) else x
+        sized = isinstance(captions, list | tuple | np.ndarray | Mapping)
+        if captions is None or isinstance(captions, int | float) or (sized and not len(captions)):
+            raise UserError(f"There is nothing to draw. Received: {x!r}. Give captions, as text or ids (B, T).")
         if isinstance(captions, list | tuple | np.ndarray) and len(captions) and isinstance(captions[0], str):
             texts = [caption.encode(errors="replace") for caption in self._noted(list(captions))]
             x = tf.data.Dataset.from_tensor_slices(texts).batch(batch_size or 32).map(self.to_ids)
@@ -116,6 +121,11 @@ class TextToImage(keras.Model):
         if "caption" not in data:
             raise UserError(f'There are no captions. Received: {", ".join(map(repr, data))}. Give {{"caption": ...}}.')
         captions = tf.convert_to_tensor(data["caption"])
+        rank = 1 if captions.dtype == tf.string else 2
+        if captions.shape.rank not in (None, rank) or not (captions.dtype.is_integer or rank == 1):
+            raise UserError(
+                f"These are no captions. Received: {captions.dtype.name} {captions.shape}. Give text or ids (B, T)."
+            )
         drawn = data.get("noise")
         if drawn is None:
             drawn = tf.repeat(tf.constant(self.noise_of([0])), tf.shape(captions)[0], 0)

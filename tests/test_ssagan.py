@@ -360,7 +360,13 @@ def test_predictions_are_the_pictures_of_seed_0_for_each_caption(ready):
         np.testing.assert_allclose(model.predict(data, verbose=0), found, atol=1e-6)
     given = np.ones((3, 5), "float32")
     np.testing.assert_allclose(model.predict_step({"caption": ids, "noise": given}), model(ids, given), atol=1e-6)
-    for wrong, problem in ({"image": ids}, "no captions"), (["owl"], "no word that the model knows"):
+    wrongs = [({"image": ids}, "no captions"), (["owl"], "no word that the model knows"), ([], "nothing to draw")]
+    wrongs += [
+        (None, "nothing to draw"),
+        (5, "nothing to draw"),
+        (np.zeros((2, 8, 8, 3), "f"), "These are no captions"),
+    ]
+    for wrong, problem in wrongs:
         with pytest.raises(UserError, match=problem):
             model.predict(wrong, verbose=0)
 
@@ -448,6 +454,9 @@ def test_parts_that_do_not_fit_are_refused():
             generator, None, encoder, vocabulary=Vocabulary.build(["one word more than that"])
         ),
         "No such text training": lambda: SSAGAN(generator, None, encoder, text_training="magic"),
+        "A weight is a number": lambda: SSAGAN(generator, None, encoder, damsm_weight=-1.0),
+        "No such augmentation": lambda: SSAGAN(generator, None, encoder, augmentation="adaptive"),
+        "This is no vocabulary": lambda: SSAGAN(generator, None, encoder, vocabulary=["a"]),
         "learns from an image encoder": lambda: SSAGAN(generator, None, encoder, text_training="damsm"),
         "for sampling only": lambda: SSAGAN(generator, None, encoder, vocabulary=vocabulary).compile(),
     }

@@ -77,6 +77,11 @@ class BatchForm:
             dtype, shape = _form(batch["noise"])
             if not dtype.is_floating or not shape.is_compatible_with([None, self.noise_dim]):
                 self._refuse(f'"noise": {_told(batch["noise"])}')
+        read = [name for name in ("image", "caption", "class_id", "noise") if name in batch]
+        counts = {_form(batch[name])[1][0] for name in read if _form(batch[name])[1].rank} - {None}
+        if len(counts) > 1:
+            told = ", ".join(f'"{name}": {_told(batch[name])}' for name in read)
+            raise UserError(f"Pictures, captions and labels are not as many. Received: {told}. Give {self}.")
         return batch
 
     def _check_image(self, image) -> None:

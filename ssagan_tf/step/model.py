@@ -46,6 +46,7 @@ class BatchModel(keras.Model):
         Raises:
             UserError: data of another form.
         """
+        _refuse_weights(kwargs)
         if validation_data is not None:
             validation_data = self._checked(validation_data)
         callbacks = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else callbacks
@@ -57,11 +58,13 @@ class BatchModel(keras.Model):
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """As Keras's: the mean losses of `test_step`, weighted by the batches' sizes. Raises as `fit`."""
+        _refuse_weights(kwargs)
         with told():
             return super().evaluate(self._checked(x, y), None, *args, **kwargs)
 
     def train_on_batch(self, x, y=None, *args, **kwargs):
         """As Keras's, for one batch. Raises as `fit`."""
+        _refuse_weights(kwargs)
         with told():
             return super().train_on_batch(self._checked(x, y), None, *args, **kwargs)
 
@@ -114,6 +117,13 @@ class BatchModel(keras.Model):
         super().reset_metrics()
         for mean in self._evaluated.of.values() if self._evaluated else ():
             mean.reset_state()
+
+
+def _refuse_weights(options: Mapping) -> None:
+    """Raises UserError for weights of samples, which the losses have none of."""
+    for name in ("sample_weight", "class_weight"):
+        if options.get(name) is not None:
+            raise UserError(f"The losses weigh all pictures alike. Received: {name}. Leave it out.")
 
 
 class _Means:

@@ -158,7 +158,7 @@ def test_train_py_goes_on_with_converted_weights_and_what_it_learns_goes_back(ca
         flags.append(f"--{name}={name}.safetensors")
     done = in_process.run("convert_weights", *flags, "--out=model", "--dataset=folder", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    parameters = sum(int(np.prod(variable.shape)) for variable in networks["text_encoder"].variables)
+    parameters = sum(int(np.prod(variable.shape)) for variable in networks["text_encoder"].weights)
     assert done.stdout.splitlines()[3].split() == ["text_encoder", "9", f"{parameters:,}", "0"]
     write_folder(tmp_path / "pictures", 4, (24, 24), lambda _: ["word1 word2"])
     flags = ["--dataset=folder", "--data_dir=pictures", "--out=model", "--resume", "--steps=2"]

@@ -56,6 +56,7 @@ VALUES = {
     "ids below 0": ({"caption": IDS - 1}, "not in the vocabulary"),
     "padding in front": ({"caption": IDS[:, ::-1]}, "comes after a caption's words"),
     "fewer captions": ({"caption": IDS[:3]}, "not as many"),
+    "fewer labels": ({"class_id": IDS[:2, 0]}, "not as many"),
 }
 
 
@@ -206,6 +207,12 @@ def test_pictures_and_captions_as_two_arguments_are_refused(model):
 def test_text_of_numpy_in_a_pydataset_is_refused_in_a_line(model):
     with pytest.raises(UserError, match=r"Give tf.constant\(captions\)"):
         model.fit(Rows(WITH_TEXT), verbose=0)
+
+
+@pytest.mark.parametrize("option", ["sample_weight", "class_weight"])
+def test_weights_of_samples_are_refused(model, option):
+    with pytest.raises(UserError, match=f"alike. Received: {option}"):
+        model.fit(BATCH, verbose=0, **{option: {0: 1.0}})
 
 
 @pytest.mark.parametrize("option", [{"loss": "mse"}, {"metrics": ["mae"]}, {"loss_weights": [1.0]}])

@@ -211,7 +211,7 @@ def _parquet(path: pathlib.Path) -> list[object]:
     try:
         import pyarrow.parquet as parquet
     except ImportError as error:
-        raise _NoTable("it needs pyarrow: do pip install pyarrow, or save it as CSV") from error
+        raise _NoTable(f"it needs pyarrow ({error}): do pip install -U pyarrow, or save it as CSV") from error
     try:
         rows = parquet.read_table(path).to_pylist()
     except Exception as error:  # What a damaged file raises is no closed list.
