@@ -55,7 +55,7 @@ def main() -> None:
         _fail(error, 1)
     except KeyboardInterrupt:
         _fail("Interrupted.", 130)
-    print(f"Wrote {flags.out}")
+    print(f"Wrote {flags.out}".encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding))
 
 
 def _flags() -> argparse.Namespace:

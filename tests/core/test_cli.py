@@ -74,6 +74,11 @@ def test_the_users_folder_is_found_in_a_path(script):
     assert run(script, "--do=path", "--file=~/x/y", HOME="/home/me").stdout == "/home/me/x/y\n"
 
 
+def test_a_terminal_that_lacks_a_letter_shows_its_code(script):
+    done = run(script, "--do=path", "--file=ř", PYTHONIOENCODING="cp1252")
+    assert (done.returncode, done.stdout) == (0, "\\u0159\n")
+
+
 def test_a_good_run_ends_with_0_and_says_nothing(script):
     done = run(script, "--do=nothing")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
