@@ -12,8 +12,8 @@ distance), is (Inception Score), recognised (cub: share of pictures that an Imag
 precision_recall, r_precision (needs --damsm), semantics (synthbirds: whether pictures show what their captions name),
 diversity (how different the pictures of one caption are), memorization (copies of training pictures), masks (whether
 they find what the text changes) and clip (whether pictures fit their captions; needs the extra [clip]).
-Protocols fix the network and the filter behind the first five: ttur, clean, published, keras, efficientnet, and
-synthbirds, the default for that data. See docs/evaluation.md.
+Protocols fix the network and the filter behind the first five: ttur, clean, published, torchvision, keras,
+efficientnet, and synthbirds, the default for that data. See docs/evaluation.md.
 """
 
 import functools

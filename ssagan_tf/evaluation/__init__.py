@@ -14,4 +14,4 @@ METRIC_NAMES = (
     "masks",
     "clip",
 )
-PROTOCOL_NAMES = ("ttur", "clean", "published", "keras", "efficientnet", "synthbirds")
+PROTOCOL_NAMES = ("ttur", "clean", "published", "torchvision", "keras", "efficientnet", "synthbirds")

@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import tensorflow as tf
 
+from ssagan_tf.convert import load_image_encoder, to_published_state
 from ssagan_tf.core import files, third_party_models
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.resizing import FILTERS
+from ssagan_tf.networks import ImageEncoder
 from ssagan_tf.networks.primitives import keras_defaults
+from ssagan_tf.weights import pth
 
 # The Inception of 2015-12-05, on which FID and the Inception Score were defined, as TF-GAN offers it.
 TFGAN_INCEPTION = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
-EXTRACTORS = ("synthbirds", "inception_keras", "efficientnet_lite0")
+EXTRACTORS = ("synthbirds", "inception_keras", "inception_torchvision", "efficientnet_lite0")
 _INCEPTION_SIZE = 299
 _BATCH = 50
 _FEATURES, _LOGITS = ("pool_3", "features", "feature_vector"), ("logits",)
@@ -61,7 +64,8 @@ def open_extractor(name: str) -> Extractor:
 
     Args:
         name: "synthbirds": the small network that reads attributes off rendered birds, its logits the colour of the
-            breast. "inception_keras": Keras Applications' Inception v3 of ImageNet. "efficientnet_lite0": see
+            breast. "inception_keras": Keras Applications' Inception v3 of ImageNet. "inception_torchvision":
+            torchvision's, with pixels as early PyTorch FID scripts normalised them. "efficientnet_lite0": see
             `efficientnet`. Else the folder of a SavedModel, or the address of one (https://...), fetched with
             tensorflow-hub. A SavedModel takes float32 pictures as `(x - 128) / 128`, as TF-GAN's Inception does, and
             gives features, (features, logits), or a dictionary with "pool_3" or "features" and perhaps "logits".
@@ -73,6 +77,8 @@ def open_extractor(name: str) -> Extractor:
         return _synthbirds()
     if name == "inception_keras":
         return _inception_keras()
+    if name == "inception_torchvision":
+        return _inception_torchvision()
     if name == "efficientnet_lite0":
         return _efficientnet_lite0()
     if name.startswith("https://"):
@@ -151,6 +157,41 @@ def _inception_keras() -> Extractor:
             f"{home / 'models' / name}."
         ) from error
     return _keras_extractor(whole)
+
+
+def _inception_torchvision() -> Extractor:
+    """What PyTorch ports of FID used before they had TTUR's weights: torchvision's network and weights.
+
+    They treat pixels in [0, 1] as if these were normalised by ImageNet's mean and deviation, and undo that.
+    """
+    home = pathlib.Path(os.environ.get("TORCH_HOME") or pathlib.Path.home() / ".cache" / "torch")
+    folder = home / "hub" / "checkpoints"
+    path = next(iter(sorted(folder.glob("inception_v3_google-*.pth"))), None)
+    if path is None:
+        raise UserError(
+            f"The weights of torchvision's Inception are not here. Received: no inception_v3_google-*.pth in {folder}. "
+            "Download https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth to there."
+        )
+    state = pth.read(path)
+    encoder = ImageEncoder(1)
+    heads = {name: value for name, value in to_published_state(encoder).items() if name.startswith("emb_")}
+    trunk = {name: value for name, value in state.items() if not name.startswith(("AuxLogits.", "fc."))}
+    load_image_encoder(encoder, trunk | heads)
+    if state.get("fc.weight", np.zeros(0)).shape != (1000, 2048):
+        raise UserError(f"This is not torchvision's Inception. Received: {path} without fc.weight (1000, 2048).")
+    kernel, bias = state["fc.weight"].T, state["fc.bias"]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, _INCEPTION_SIZE, _INCEPTION_SIZE, 3])])
+    def call(images):
+        _, pooled = encoder.trunk(images)
+        return pooled, tf.matmul(pooled, kernel) + bias
+
+    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    scale = 127.5 / deviation
+    shift = (1 - 2 * mean) * scale
+    return Extractor(
+        "inception_torchvision", files.sha256(path), _INCEPTION_SIZE, tuple(shift), tuple(scale), call, imagenet=True
+    )
 
 
 def _efficientnet_lite0() -> Extractor:

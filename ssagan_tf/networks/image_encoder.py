@@ -243,12 +243,17 @@ class ImageEncoder(keras.Model):
         return channels
 
     def call(self, images, training=False):
+        middle, pooled = self.trunk(images, training)
+        return at_least_float32(self.region_head(middle)), at_least_float32(self.code_head(pooled))
+
+    def trunk(self, images, training=False):
+        """Inception without our heads: images -> (Mixed_6e (B, 17, 17, 768), mean over Mixed_7c (B, 2048))."""
         x = self._branch(_enlarge(tf.cast(images, self.compute_dtype)), _STEM, "", training)
         for name, branches in _BLOCKS.items():
             x = tf.concat([self._branch(x, branch, f"{name}.", training) for branch in branches], -1)
             if name == _REGION_BLOCK:
-                regions = self.region_head(x)
-        return at_least_float32(regions), at_least_float32(self.code_head(tf.reduce_mean(x, [1, 2])))
+                middle = x
+        return middle, tf.reduce_mean(x, [1, 2])
 
     def _branch(self, x, stages, prefix: str, training):
         for stage in stages:

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ssagan_tf.convert import to_published_state
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation import extractors
 from ssagan_tf.evaluation.extractors import embed, open_extractor
+from ssagan_tf.networks import ImageEncoder
+from ssagan_tf.weights import pth
 
 SIZE = 8
 
@@ -148,3 +151,40 @@ def test_what_is_no_extractor_is_refused(tmp_path):
 def test_a_saved_model_whose_results_have_no_known_name_is_refused_when_it_is_opened(tmp_path):
     with pytest.raises(UserError, match="gives no features. Received: .* with a, b"):
         open_extractor(_saved(tmp_path, "unnamed"))
+
+
+def test_torchvisions_inception_is_read_without_torch_and_sees_pixels_as_pytorchs_fid_scripts_show_them(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    with pytest.raises(UserError, match=r"no inception_v3_google-\*.pth in .*Download https://\S+\.pth to there"):
+        open_extractor("inception_torchvision")
+    keras.utils.set_random_seed(0)
+    encoder = ImageEncoder(1)
+    random = np.random.default_rng(0)
+    state = {name: value for name, value in to_published_state(encoder).items() if not name.startswith("emb_")}
+    state |= {"fc.weight": random.normal(size=[1000, 2048]).astype(np.float32), "fc.bias": np.ones(1000, np.float32)}
+    folder.mkdir(parents=True)
+    path = folder / "inception_v3_google-12345678.pth"
+    path.write_bytes(b"of the hash alone")  # writing needs PyTorch; what reads has its own tests
+    whole = state | {"AuxLogits.fc.bias": np.zeros(3, np.float32)}
+    monkeypatch.setattr(pth, "read", lambda given: whole if given == path else None)
+    extractor = open_extractor("inception_torchvision")
+
+    pictures = random.integers(0, 256, [1, 299, 299, 3], np.uint8)
+    ((found, logits),) = embed(extractor, "pillow_bilinear", [pictures])
+    x = pictures.astype(np.float64) / 255
+    x = x * (np.array([0.229, 0.224, 0.225]) / 0.5) + (np.array([0.485, 0.456, 0.406]) - 0.5) / 0.5
+    _, expected = encoder.trunk(x.astype(np.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(logits, found @ state["fc.weight"].T + 1, rtol=1e-3, atol=1e-3)
+
+    # The first unit in plain NumPy: 3x3, stride 2, no padding; batch norm of epsilon 0.001; ReLU.
+    name = "Conv2d_1a_3x3"
+    windows = np.lib.stride_tricks.sliding_window_view(x[0], (3, 3), axis=(0, 1))[::2, ::2]
+    y = np.einsum("hwcij,ocij->hwo", windows, state[f"{name}.conv.weight"].astype(np.float64))
+    norm = {part: state[f"{name}.bn.{part}"] for part in ("weight", "bias", "running_mean", "running_var")}
+    y = (y - norm["running_mean"]) / np.sqrt(norm["running_var"] + 1e-3) * norm["weight"] + norm["bias"]
+    first = encoder.units[name](x.astype(np.float32))[0]
+    np.testing.assert_allclose(first, np.maximum(y, 0), rtol=1e-4, atol=1e-4)
