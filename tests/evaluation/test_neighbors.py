@@ -60,6 +60,15 @@ def test_density_and_coverage_are_those_of_a_double_loop(small_blocks):
     assert found.density_error == pytest.approx(inside.sum(0).std(ddof=1) / 3 / np.sqrt(22), rel=1e-12)
 
 
+def test_all_four_are_those_of_prdc(small_blocks):
+    prdc = pytest.importorskip("prdc", reason="prdc comes with the extra [dev]")
+    real, generated = _features(200, 8, 1), _features(150, 8, 2)
+    expected = prdc.compute_prdc(real, generated, 5)
+    found = neighborhoods(real, generated, 5)._asdict()
+    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-12)
+    assert 0 < min(expected.values()) and expected["precision"] < 1
+
+
 def test_a_feature_far_away_does_not_blur_the_balls_of_others():
     line = np.arange(10.0)[:, None]
     real = np.concatenate([line, [[1e9]]])
