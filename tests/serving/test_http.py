@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import sys
@@ -120,6 +121,44 @@ def test_nothing_hides_in_a_request(server, name):
     answer = all_of(connect(server, SMUGGLED[name]))
     assert answer.count(b"HTTP/1.1 ") == 1 and answer.split()[1][:1] == b"4", answer[:200]
     assert b"connection: close" in answer.lower()
+
+
+NGINX = """
+daemon off; pid {folder}/pid; error_log {folder}/log; worker_processes 1; events {{}}
+http {{
+  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f;
+  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  upstream server {{ server 127.0.0.1:{behind}; keepalive 4; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ proxy_pass http://server; proxy_http_version 1.1; proxy_set_header Connection "";
+                  proxy_set_header Host $host; }}
+  }}
+}}
+"""
+
+
+def test_behind_nginx_the_next_visitor_gets_an_own_answer(server, tmp_path):
+    """nginx keeps connections open and passes on a GET's body: what is in it must not be answered."""
+    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if nginx is None:
+        pytest.skip("nginx is not installed.")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        front = free.getsockname()[1]
+    (tmp_path / "conf").write_text(NGINX.format(folder=tmp_path, behind=port(server), port=front))
+    with processes.started(nginx, "-p", tmp_path, "-e", tmp_path / "log", "-c", tmp_path / "conf", seconds=60):
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", front)) == 0:
+                    break
+            time.sleep(0.05)
+        for _ in range(10):
+            with socket.create_connection(("127.0.0.1", front), timeout=20) as attacker:
+                attacker.sendall(SMUGGLED["a GET with a body"])
+                assert b" 400 " in attacker.recv(2**16).split(b"\r\n")[0]
+            with socket.create_connection(("127.0.0.1", front), timeout=20) as visitor:
+                visitor.sendall(head("GET", "/healthz", "Connection: close"))
+                assert all_of(visitor).endswith(b'{"status": "ok"}')
 
 
 def test_keep_alive_has_no_pause(server):
