@@ -1,4 +1,4 @@
-"""A page to play with: type a caption, see the picture, see where each word acted. It is `serve.py --page`.
+"""Serves the demo page: type a caption, see the picture and where each word acts. It is `serve.py --page`.
 
     python scripts/demo.py
     python scripts/demo.py --model=runs/mine

@@ -1,4 +1,4 @@
-r"""Scores a model's pictures, and says with each score all that it depends on.
+r"""Scores a model's pictures; each score comes with the settings that it depends on.
 
     python scripts/evaluate.py --model=runs/birds --metrics=fid,kid,semantics --count=2000 --out=runs/birds/scores
     python scripts/evaluate.py --model=runs/cub --dataset=cub --data_dir=data/cub-256 --protocol=ttur --count=30000 \

@@ -1,4 +1,4 @@
-"""Pretrains text and image encoder by DAMSM: which captions fit which pictures. A GAN's training begins with them.
+"""Pretrains the text and image encoders by DAMSM, before a GAN training takes them.
 
     python scripts/pretrain_damsm.py --dataset=synthbirds --preset=small --out=runs/damsm      # minutes on a CPU
     python scripts/train.py --dataset=synthbirds --preset=small --damsm=runs/damsm             # then this

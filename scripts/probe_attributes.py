@@ -1,4 +1,4 @@
-"""Tells which network of a model of rendered birds loses an attribute: text encoder, image encoder or discriminator.
+"""Finds which network of a model of rendered birds loses an attribute: text encoder, image encoder or discriminator.
 
     python scripts/probe_attributes.py --model=synthbirds_64
 

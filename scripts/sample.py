@@ -1,4 +1,4 @@
-"""Draws pictures of captions with a trained model.
+"""Generates pictures of captions with a trained model.
 
     python scripts/sample.py --caption="a small bird with a red crown and a yellow belly"
     python scripts/sample.py --model=runs/mine --caption="a bird with a red crown and a yellow belly" --out=sheet.png

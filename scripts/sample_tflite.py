@@ -1,4 +1,4 @@
-"""Draws pictures of captions with a .tflite file, without TensorFlow and Keras, as a device does.
+"""Generates pictures of captions with a .tflite file, without TensorFlow and Keras.
 
     pip install ai-edge-litert numpy pillow
     python scripts/sample_tflite.py --caption="a small bird with a red crown and a yellow belly"

@@ -1,4 +1,4 @@
-"""Asks a server for pictures: TensorFlow Serving, with a model that export.py wrote.
+"""Requests pictures from TensorFlow Serving, with a model that export.py wrote.
 
     python scripts/serve_client.py --model=birds --caption="a bird with a red crown" --out=pictures
     python scripts/serve_client.py --server=grpc://127.0.0.1:8500 --model=birds --caption="a red bird" --count=4

@@ -1,4 +1,4 @@
-"""Trains SSA-GAN on captioned pictures, or goes on training.
+"""Trains SSA-GAN on captioned pictures, or resumes a training.
 
     python scripts/train.py --dataset=synthbirds --preset=small        # drawn birds, minutes on a CPU
     python scripts/train.py --dataset=cub --data_dir=CUB               # birds at 256 pixels as published, for a GPU

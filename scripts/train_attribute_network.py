@@ -1,4 +1,4 @@
-"""Trains the small network that reads a drawn bird's attributes off its picture, for `evaluate.py`.
+"""Trains the small network that reads a rendered bird's attributes from its picture, for `evaluate.py`.
 
     python scripts/train_attribute_network.py
     python scripts/train_attribute_network.py --out=other.safetensors --birds=5000 --epochs=4
