@@ -62,6 +62,19 @@ def test_the_default_signature_takes_plain_captions_and_gives_files_in_base64(en
     assert ask(endpoint, "/v1/models/birds/versions/1:predict", {"inputs": {"captions": ["wings"]}})[0] == 200
 
 
+def test_masks_are_held_where_the_request_says_so(endpoint):
+    def drawn(signature, **more):
+        inputs = {"captions": ["a red bird"], "seed": [1], **more}
+        return ask(endpoint, PREDICT, {"signature_name": signature, "inputs": inputs})[1]["outputs"]
+
+    plain = drawn("generate_with_masks")
+    left, closed = (
+        drawn("generate_with_overrides", mask_overrides=np.full([1, 64, 64], value).tolist()) for value in (-1.0, 0.0)
+    )
+    assert np.allclose(left["images"], plain["images"], atol=1e-5)
+    assert not np.any(closed["mask_64"]) and not np.allclose(closed["images"], plain["images"], atol=1e-2)
+
+
 ONE = {"captions": "bird", "seed": 1}
 REFUSED = {
     "no captions": ({"instances": []}, "No values in 'instances'"),
