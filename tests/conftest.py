@@ -93,6 +93,23 @@ def device_export(tiny_model, tmp_path_factory):
 
 
 @contextlib.contextmanager
+def _eagerly():
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="session")
+def eagerly():
+    """`with eagerly():` no graph is built: that of a training step takes ten times as long as the step itself."""
+    return _eagerly
+
+
+@contextlib.contextmanager
 def _mounted(folder: pathlib.Path, options: str):
     folder.mkdir()
     mount = processes.run("mount", "-t", "tmpfs", "-o", options, "none", folder)

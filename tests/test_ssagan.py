@@ -1,5 +1,7 @@
 """The model's step: what it changes and what it leaves, eagerly, in a graph, and in every way of training the text."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -48,7 +50,7 @@ def changed(before: list[np.ndarray], part) -> bool:
     return any(not np.array_equal(one, other) for one, other in zip(before, weights(part), strict=True))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ready(tiny_model, randomize):
     """A compiled model none of whose gates is closed."""
 
@@ -62,68 +64,65 @@ def ready(tiny_model, randomize):
     return make
 
 
-# === The step ===
-
-
-def test_a_step_tells_its_losses_by_name_and_changes_both_networks(ready):
-    model = ready()
-    before = {part.name: weights(part) for part in (model.generator, model.discriminator, model.text_encoder)}
-    logs = model.train_step(batch())
-    assert set(logs) == NAMES
-    assert all(value.shape == () and np.isfinite(value) for value in logs.values())
-    assert logs["gradient_penalty"] > 0 and logs["damsm_fake"] == logs["damsm_real"] == 0
-    assert changed(before["generator"], model.generator)
-    assert changed(before["discriminator"], model.discriminator)
-
-
-def test_a_frozen_text_encoder_stays_as_it_is(ready):
-    model = ready()
-    assert model.text_training == "frozen"
-    before = [variable.numpy() for variable in model.text_encoder.variables]
-    for _ in range(2):
-        model.train_step(batch())
-    for one, variable in zip(before, model.text_encoder.variables, strict=True):
-        np.testing.assert_array_equal(one, variable.numpy())
-    assert model.encoder_optimizer.iterations.numpy() == 0
-
-
-def test_the_discriminator_steps_twice_and_the_generator_runs_once(ready):
-    model = ready()
-    model.train_step(batch())
-    assert model.discriminator_optimizer.iterations.numpy() == 2
-    assert model.generator_optimizer.iterations.numpy() == 1
-    assert model.generator.norm.batches.numpy() == 1
-
-
-def test_every_trained_weight_of_the_generator_moves(ready):
-    model = ready()
-    before = weights(model.generator)
-    model.train_step(batch())
-    for one, variable in zip(before, model.generator.trainable_variables, strict=True):
-        # A bias right before a batch norm has no effect; its gradient is zero but for rounding.
-        if not variable.path.endswith(("/hidden/bias", "/conv1/bias")):
-            assert not np.array_equal(one, variable.numpy()), variable.path
-
-
-def test_losses_are_those_of_the_networks_before_the_step(ready):
+@pytest.fixture(scope="module")
+def stepped(ready):
+    """One step with a frozen text encoder: the model, its weights before, its losses, and what it should have made."""
     model, data = ready(), batch()
+    parts = {part: getattr(model, part) for part in ("generator", "discriminator", "text_encoder")}
+    before = {name: weights(part) for name, part in parts.items()}
+    before["all of text"] = [variable.numpy() for variable in model.text_encoder.variables]
     sentence = model.text_encoder(data["caption"])[1]
     fake = model.generator(data["noise"], sentence, training=True)[0]
     real = model.discriminator(data["image"], sentence).numpy()
     wrong = model.discriminator(data["image"][:-1], sentence[1:]).numpy()
     drawn = model.discriminator(fake, sentence).numpy()
-    expected = np.maximum(1 - real, 0).mean()
-    expected += (np.maximum(1 + drawn, 0).mean() + np.maximum(1 + wrong, 0).mean()) / 2
-    np.testing.assert_allclose(model.train_step(data)["discriminator_loss"], expected, rtol=1e-5)
-
-
-def test_the_generator_is_judged_by_the_discriminator_after_its_two_steps(ready):
-    model, data = ready(), batch()
-    sentence = model.text_encoder(data["caption"])[1]
-    fake = model.generator(data["noise"], sentence, training=True)[0]
+    hinge = np.maximum(1 - real, 0).mean()
+    hinge += (np.maximum(1 + drawn, 0).mean() + np.maximum(1 + wrong, 0).mean()) / 2
+    batches = model.generator.norm.batches.numpy()
     logs = model.train_step(data)
-    expected = -model.discriminator(fake, sentence).numpy().mean()
-    np.testing.assert_allclose(logs["generator_loss"], expected, rtol=1e-4)
+    judged = -model.discriminator(fake, sentence).numpy().mean()
+    expected = {"discriminator_loss": hinge, "generator_loss": judged}
+    return types.SimpleNamespace(model=model, before=before, logs=logs, expected=expected, batches=batches)
+
+
+# === The step ===
+
+
+def test_a_step_tells_its_losses_by_name_and_changes_both_networks(stepped):
+    logs, model = stepped.logs, stepped.model
+    assert set(logs) == NAMES
+    assert all(value.shape == () and np.isfinite(value) for value in logs.values())
+    assert logs["gradient_penalty"] > 0 and logs["damsm_fake"] == logs["damsm_real"] == 0
+    assert changed(stepped.before["generator"], model.generator)
+    assert changed(stepped.before["discriminator"], model.discriminator)
+
+
+def test_a_frozen_text_encoder_stays_as_it_is(stepped):
+    model = stepped.model
+    assert model.text_training == "frozen"
+    for one, variable in zip(stepped.before["all of text"], model.text_encoder.variables, strict=True):
+        np.testing.assert_array_equal(one, variable.numpy())
+    assert model.encoder_optimizer.iterations.numpy() == 0
+
+
+def test_the_discriminator_steps_twice_and_the_generator_runs_once(stepped):
+    assert stepped.model.discriminator_optimizer.iterations.numpy() == 2
+    assert stepped.model.generator_optimizer.iterations.numpy() == 1
+    assert stepped.model.generator.norm.batches.numpy() == stepped.batches + 1
+
+
+def test_every_trained_weight_of_the_generator_moves(stepped):
+    variables = stepped.model.generator.trainable_variables
+    for one, variable in zip(stepped.before["generator"], variables, strict=True):
+        # A bias right before a batch norm has no effect; its gradient is zero but for rounding.
+        if not variable.path.endswith(("/hidden/bias", "/conv1/bias")):
+            assert not np.array_equal(one, variable.numpy()), variable.path
+
+
+def test_losses_are_those_of_d_before_the_step_and_of_g_by_d_after_its_two_steps(stepped):
+    logs, expected = stepped.logs, stepped.expected
+    np.testing.assert_allclose(logs["discriminator_loss"], expected["discriminator_loss"], rtol=1e-5)
+    np.testing.assert_allclose(logs["generator_loss"], expected["generator_loss"], rtol=1e-4)
 
 
 def test_noise_follows_from_seed_and_step(ready):
@@ -141,10 +140,8 @@ def test_a_batch_of_one_is_trained_on(ready):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "mixed_bfloat16"])
-def test_other_dtypes_are_trained_in(ready, dtype):
-    model = ready(dtype=dtype)
-    exact = ready().train_step(batch())
-    logs = model.train_step(batch())
+def test_other_dtypes_are_trained_in(ready, stepped, dtype):
+    exact, logs = stepped.logs, ready(dtype=dtype).train_step(batch())
     tolerance = 1e-4 if dtype == "float64" else 0.05
     for name in NAMES - {"gradient_penalty"}:
         assert logs[name].dtype == ("float64" if dtype == "float64" else "float32")
@@ -161,7 +158,9 @@ def test_damsm_on_real_pictures_trains_both_encoders(ready):
     before = weights(model.text_encoder), weights(image_encoder)
     words, sentence = model.text_encoder(data["caption"])
     expected = damsm_loss(*image_encoder(data["image"]), words, sentence, [4, 2, 1], data["class_id"])
+    image_encoder.saw_training.clear()
     logs = model.train_step(data)
+    assert image_encoder.saw_training == [False, False]
     np.testing.assert_allclose(logs["damsm_real"], expected, rtol=1e-5)
     assert logs["damsm_fake"] > 0
     assert changed(before[0], model.text_encoder) and changed(before[1], image_encoder)
@@ -187,15 +186,14 @@ def test_the_weight_of_damsm_may_be_chosen(ready):
     assert model.train_step(batch())["damsm_fake"] == 0
 
 
-def test_end_to_end_trains_the_text_encoder_by_the_generators_loss(ready):
+def test_end_to_end_trains_the_text_encoder_by_the_generators_loss(ready, stepped):
     model, data = ready(text_training="end_to_end"), batch()
     before = weights(model.text_encoder)
-    twin = ready()  # the same weights, frozen
-    logs, twin_logs = model.train_step(data), twin.train_step(data)
+    logs = model.train_step(data)
     assert changed(before, model.text_encoder)
-    # The step of the text comes last: all else is as with a frozen one.
-    assert logs["generator_loss"] == twin_logs["generator_loss"]
-    for one, other in zip(weights(model.generator), weights(twin.generator), strict=True):
+    # The step of the text comes last: all else is as with a frozen one of the same weights.
+    assert logs["generator_loss"] == stepped.logs["generator_loss"]
+    for one, other in zip(weights(model.generator), weights(stepped.model.generator), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -247,7 +245,7 @@ class WordVectors(keras.Model):
 
 
 @pytest.mark.parametrize("text_training", ["frozen", "damsm", "end_to_end"])
-def test_another_source_of_sentences_takes_the_lstms_place(tiny_model, randomize, text_training):
+def test_another_source_of_sentences_takes_the_lstms_place(tiny_model, randomize, eagerly, text_training):
     like = tiny_model()
     vocabulary = like.vocabulary
     text_encoder = WordVectors(len(vocabulary), 6)
@@ -261,10 +259,11 @@ def test_another_source_of_sentences_takes_the_lstms_place(tiny_model, randomize
     )
     model.compile()
     before = weights(text_encoder)
-    logs = tf.function(model.train_step)(batch())
+    logs = model.train_step(batch())
     assert all(np.isfinite(value) for value in logs.values()) and logs["damsm_fake"] > 0
     assert changed(before, text_encoder) == (text_training != "frozen")
-    one, other = model.generate(["a red bird", "yellow wings"])
+    with eagerly():
+        one, other = model.generate(["a red bird", "yellow wings"])
     assert (one != other).any()
 
 
@@ -291,16 +290,13 @@ def test_fused_the_discriminator_takes_one_step_by_hinge_loss_and_penalty_togeth
         np.testing.assert_allclose(new, old - gradient, rtol=1e-3, atol=1e-4 * np.abs(gradient).max())
 
 
-def test_fused_without_the_penalty_is_the_hinge_step_alone(ready):
+def test_without_the_penalty_the_hinge_step_is_the_only_one_fused_or_not(ready):
     one, other = ready(fused=True, penalised=False), ready(penalised=False)
     logs, expected = one.train_step(batch()), other.train_step(batch())
     assert {name: float(value) for name, value in logs.items()} == {name: float(v) for name, v in expected.items()}
-
-
-def test_without_the_penalty_the_discriminator_steps_once(ready):
-    model = ready(penalised=False)
-    assert model.train_step(batch())["gradient_penalty"] == 0
-    assert model.discriminator_optimizer.iterations.numpy() == 1
+    assert logs["gradient_penalty"] == 0
+    for model in (one, other):
+        assert model.discriminator_optimizer.iterations.numpy() == 1
 
 
 def test_without_mismatched_pairs_only_real_and_generated_ones_count(ready):
@@ -312,13 +308,12 @@ def test_without_mismatched_pairs_only_real_and_generated_ones_count(ready):
     np.testing.assert_allclose(model.train_step(data)["discriminator_loss"], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("published", [False, True])
-def test_the_published_quirk_runs_the_encoders_in_training_mode(ready, published):
+def test_the_published_quirk_runs_the_encoders_in_training_mode(ready):
     image_encoder = Colours()
-    model = ready(image_encoder=image_encoder, published=published)
+    model = ready(image_encoder=image_encoder, published=True)
     image_encoder.saw_training.clear()
     model.train_step(batch())
-    assert image_encoder.saw_training == [published] * 2
+    assert image_encoder.saw_training == [True, True]
 
 
 # === Keras's other methods ===
@@ -408,37 +403,49 @@ def test_a_summary_has_the_shapes_of_what_the_networks_make(tiny_model):
     assert "(None, 16, 16, 3)" in "".join(lines)
 
 
-def test_pictures_without_a_dark_pixel_are_warned_of_once(ready, capfd):
+def test_pictures_without_a_dark_pixel_are_warned_of_once(ready, eagerly, capfd):
     model = ready()
     bright = batch() | {"image": abs(batch()["image"])}
     stream = tf.data.Dataset.from_tensors(bright).repeat()
-    model.fit(stream, steps_per_epoch=2, verbose=0, shuffle=False)
+    with eagerly():
+        model.fit(stream, steps_per_epoch=2, verbose=0, shuffle=False)
     assert capfd.readouterr().err.count('no pixel of "image" is below 0') == 1
 
 
 # === model.fit ===
 
 
-def test_fit_trains_in_a_graph_as_the_step_does_eagerly_and_calls_callbacks(ready):
-    data = batch(16, 2)
-    in_graph, eager = (ready(image_size=16) for _ in range(2))
+def _fit_beside_plain_steps(ready, dtype: str) -> tuple[SSAGAN, SSAGAN]:
+    """A model trained by `fit`, in a graph, and one by the same steps called directly; their losses are the same."""
+    data = {name: tf.cast(value, dtype) if value.dtype.is_floating else value for name, value in batch().items()}
+    in_graph, eager = (ready(dtype=dtype) for _ in range(2))
     seen = []
     callback = keras.callbacks.LambdaCallback(on_train_batch_end=lambda number, logs: seen.append((number, logs)))
     stream = tf.data.Dataset.from_tensors(data).repeat()
     history = in_graph.fit(stream, steps_per_epoch=3, callbacks=[callback], verbose=0, shuffle=False).history
-    logs = [eager.train_step(data) for _ in range(3)]
-
     assert set(history) == NAMES
     assert [number for number, _ in seen] == [0, 1, 2]
-    for (_, told), expected in zip(seen, logs, strict=True):
-        assert {name: float(value) for name, value in told.items()} == pytest.approx(
-            {name: float(value) for name, value in expected.items()}, rel=1e-3, abs=1e-5
-        )
-    for part in ("generator", "discriminator"):
-        for one, other in zip(weights(getattr(in_graph, part)), weights(getattr(eager, part)), strict=True):
+    rel, abs_ = (1e-10, 1e-10) if dtype == "float64" else (1e-3, 1e-5)
+    for _, told in seen:
+        expected = {name: float(value) for name, value in eager.train_step(data).items()}
+        assert {name: float(value) for name, value in told.items()} == pytest.approx(expected, rel=rel, abs=abs_)
+    assert int(in_graph.generator_optimizer.iterations) == 3 and int(in_graph.discriminator_optimizer.iterations) == 6
+    return in_graph, eager
+
+
+def test_fit_trains_in_a_graph_as_the_step_does_eagerly_and_calls_callbacks(ready):
+    for part, other in zip(*(each.layers for each in _fit_beside_plain_steps(ready, "float64")), strict=True):
+        for one, same in zip(weights(part), weights(other), strict=True):
+            np.testing.assert_allclose(one, same, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.slow
+def test_fit_trains_in_float32_as_the_step_does(ready):
+    for part, other in zip(*(each.layers for each in _fit_beside_plain_steps(ready, "float32")), strict=True):
+        for one, same in zip(weights(part), weights(other), strict=True):
             # A gradient that is zero but for rounding may step either way: three steps of 4e-4, twice an iteration.
-            np.testing.assert_allclose(one, other, atol=5e-3)
-            assert np.mean(np.abs(one - other)) < 1e-3
+            np.testing.assert_allclose(one, same, atol=5e-3)
+            assert np.mean(np.abs(one - same)) < 1e-3
 
 
 # === Parts that do not fit ===

@@ -161,7 +161,7 @@ def test_a_fixed_chance_stays_and_its_signal_is_told_all_the_same():
 
 @pytest.fixture
 def step(tiny_model, randomize):
-    def make(augmentation, count=1, **options):
+    def make(augmentation, count=1, in_graph=False, **options):
         model = tiny_model(augmentation=augmentation, **options)
         for seed, part in enumerate((model.generator, model.discriminator, model.text_encoder)):
             randomize(part, seed)
@@ -171,7 +171,7 @@ def step(tiny_model, randomize):
             "caption": tf.constant([[1, 2, 3, 6], [4, 5, 0, 0], [6, 0, 0, 0]]),
             "class_id": tf.constant([7, 9, 9]),
         }
-        run = tf.function(model.train_step)
+        run = tf.function(model.train_step) if in_graph else model.train_step
         return model, [{name: float(value) for name, value in run(batch).items()} for _ in range(count)]
 
     return make
@@ -194,9 +194,9 @@ def test_a_chance_of_zero_is_the_plain_step_and_any_other_varies_all_that_d_sees
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float64", "mixed_bfloat16"])
-def test_it_works_in_other_dtypes(step, dtype):
-    _, logs = step(Augmentation(adaptive=False), 2, dtype=dtype)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "mixed_bfloat16"])
+def test_it_works_in_a_graph_and_in_other_dtypes(step, dtype):
+    _, logs = step(Augmentation(adaptive=False), 2, in_graph=True, dtype=dtype)
     assert np.isfinite([list(each.values()) for each in logs]).all()
 
 

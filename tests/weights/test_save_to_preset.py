@@ -28,6 +28,12 @@ CONFIG = dataclasses.replace(
 )
 
 
+@pytest.fixture(autouse=True)
+def _without_graphs(eagerly):
+    with eagerly():
+        yield
+
+
 @pytest.fixture(scope="module")
 def model(randomize):
     made = SSAGAN.from_model_config(CONFIG.model, VOCABULARY)
