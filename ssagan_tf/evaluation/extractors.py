@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import tensorflow as tf
 
-from ssagan_tf.convert import load_image_encoder, to_published_state
 from ssagan_tf.core import files, third_party_models
 from ssagan_tf.errors import UserError
 from ssagan_tf.evaluation.resizing import FILTERS
@@ -174,12 +173,22 @@ def _inception_torchvision() -> Extractor:
         )
     state = pth.read(path)
     encoder = ImageEncoder(1)
-    heads = {name: value for name, value in to_published_state(encoder).items() if name.startswith("emb_")}
-    trunk = {name: value for name, value in state.items() if not name.startswith(("AuxLogits.", "fc."))}
-    load_image_encoder(encoder, trunk | heads)
-    if state.get("fc.weight", np.zeros(0)).shape != (1000, 2048):
-        raise UserError(f"This is not torchvision's Inception. Received: {path} without fc.weight (1000, 2048).")
-    kernel, bias = state["fc.weight"].T, state["fc.bias"]
+    try:
+        for name, unit in encoder.units.items():
+            unit.conv.kernel.assign(state[f"{name}.conv.weight"].transpose(2, 3, 1, 0))
+            norm = unit.norm
+            for variable, part in (
+                (norm.scale, "weight"),
+                (norm.shift, "bias"),
+                (norm.running_mean, "running_mean"),
+                (norm.running_variance, "running_var"),
+            ):
+                variable.assign(state[f"{name}.bn.{part}"])
+        kernel, bias = state["fc.weight"].T.reshape(2048, 1000), state["fc.bias"].reshape(1000)
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"This is not torchvision's Inception. Received: {path}: {' '.join(str(error).split())}. Download it anew."
+        ) from error
 
     @tf.function(input_signature=[tf.TensorSpec([None, _INCEPTION_SIZE, _INCEPTION_SIZE, 3])])
     def call(images):

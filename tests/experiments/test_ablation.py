@@ -79,7 +79,7 @@ def test_what_could_not_be_scored_is_refused_before_anything_is_trained(tmp_path
     with pytest.raises(UserError, match=r"too few captions .* of 100 .* 99 are wanted. Give more pictures \(--count\)"):
         ablate(preset("small", "synthbirds"), tmp_path, ["no_mask"], [0], 100)
     assert not list(tmp_path.iterdir())
-    examples = [types.SimpleNamespace(captions=(f"picture {number}",), class_id=-1) for number in range(100)]
+    examples = [types.SimpleNamespace(key=f"{n:03}", captions=(f"picture {n}",), class_id=-1) for n in range(100)]
     others = types.SimpleNamespace(name="folder", examples=lambda split: examples)
     ablation._check_scorable(others, 100, "synthbirds")
     with pytest.raises(UserError, match="no such feature extractor. Received: 'nowhere'"):
