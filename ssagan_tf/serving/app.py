@@ -228,7 +228,7 @@ class App:
         what = (found[3] or "") if found else ""
         if found is None or (what == ":predict") != (request.method == "POST"):
             raise HTTPException(400, f"Malformed request: {request.method} {path}", {"Connection": "close"})
-        name, version = urllib.parse.unquote(found[1]), int(found[2]) if found[2] else None
+        name, version = urllib.parse.unquote(found[1]), int(found[2] or 0) or None  # 0: the newest, for ovmsclient
         if what != ":predict":
             return await self.backend.answer(self, name, version, what, b"")
         body = await self._body(request)

@@ -246,6 +246,10 @@ def test_names_may_be_odd_and_a_query_is_ignored(server, sent):
     assert told == {"name": NAMES[sent], "version": 3, "what": ":predict", "length": len(BODY)}
 
 
+def test_version_0_is_the_newest_as_ovmsclient_asks_for_it(server):
+    assert json.loads(ask(server, "/v1/models/birds/versions/0:predict", BODY)[2])["version"] is None
+
+
 def test_bodies_are_chunked_and_zipped(server):
     chunked = (
         head("POST", PREDICT, "Transfer-Encoding: chunked", "Connection: close")
