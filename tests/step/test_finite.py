@@ -112,7 +112,7 @@ def test_fit_goes_on_after_a_step_that_was_skipped(ready, eagerly):
     assert_same(state(model), state(twin))
 
 
-@pytest.mark.parametrize("by_xla", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("by_xla", [False, True])
 def test_in_a_graph_it_leaves_no_trace_either(ready, by_xla):
     model = ready()
     step = tf.function(model.train_step, autograph=False, jit_compile=by_xla)
