@@ -38,6 +38,7 @@ def _settings(model: SSAGAN, name: str) -> dict:
     return {
         "backend": "litert",
         "model": name,
+        "models": {name: {"terms": model.terms}},
         "max_words": model.max_words,
         "noise_dim": model.generator.noise_dim,
         "mask_sizes": [FIRST_SIZE * 2**index for index in range(len(model.generator.blocks))],

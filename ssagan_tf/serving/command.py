@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 import tempfile
+from collections.abc import Callable
 
 from absl import app, flags
 
@@ -16,6 +18,8 @@ from ssagan_tf.serving.forward import Forward
 from ssagan_tf.serving.models import Models
 from ssagan_tf.serving.server import Server
 from ssagan_tf.weights.versions import newest_version
+
+_TERMS_FILE = "terms.txt"  # model_folder.TERMS_FILE, whose module starts TensorFlow
 
 flags.disclaim_key_flags()  # they are the script's
 
@@ -69,12 +73,14 @@ def serve() -> None:
         access_log=given.access_log,
     )
     with tempfile.TemporaryDirectory() as scratch:
-        folders = {}
-        for model in given.model:
-            folder = _folder(model, pathlib.Path(scratch), export=given.server is None)
-            folders[folder.resolve().name] = folder
+        folders: dict[str, pathlib.Path | Callable[[], pathlib.Path]] = {}
+        sources = [_source(model, export=given.server is None) for model in given.model]
+        for source in sources:
+            # The first model is there when the page opens; others are exported while it answers.
+            later = functools.partial(_exported, source, pathlib.Path(scratch))
+            folders[source.resolve().name] = source if given.server else later if folders else later()
         backend: Backend = Forward(given.server) if given.server else Models(folders)
-        page = _page(folders) if given.page else None
+        page = _page({source.resolve().name: source for source in sources}) if given.page else None
         server = Server(App(backend, options, page), given.port, given.host)
         cli.say(f"Open {server.url} in a browser. Ctrl-C ends it." if given.page else f"Serving at {server.url}.")
         server.run_until_stopped()
@@ -92,29 +98,36 @@ def _key(path: str | None) -> str | None:
     return key
 
 
-def _folder(model: str, scratch: pathlib.Path, export: bool) -> pathlib.Path:
-    """A folder of versions; what is no export is exported first, for this time alone."""
+def _source(model: str, export: bool) -> pathlib.Path:
+    """The folder that a name, a handle or a path means: of an export, a run or a model."""
     place = pathlib.Path(model)
     if place.is_dir() and (not export or newest_version(place) is not None):
         return place
     cli.start_tensorflow()
-    from ssagan_tf.export import export as write
-    from ssagan_tf.training.run import load_model
     from ssagan_tf.weights.model_folder import folder_of
 
-    place = folder_of(model)
-    if not export or newest_version(place) is not None:
-        return place
-    loaded = load_model(place, trust=flags.FLAGS.trust)
+    return folder_of(model)
+
+
+def _exported(source: pathlib.Path, scratch: pathlib.Path) -> pathlib.Path:
+    """A folder of versions; what is no export is exported, for this time alone."""
+    if newest_version(source) is not None:
+        return source
+    cli.start_tensorflow()
+    from ssagan_tf.export import export
+    from ssagan_tf.training.run import load_model
+
+    loaded = load_model(source, trust=flags.FLAGS.trust)
     cli.say("The model is being exported.")
-    return write(loaded, scratch / place.resolve().name).parent
+    return export(loaded, scratch / source.resolve().name).parent
 
 
-def _page(folders: dict[str, pathlib.Path]) -> dict[str, bytes]:
+def _page(sources: dict[str, pathlib.Path]) -> dict[str, bytes]:
     """The page's files, its settings, the words of the first model, and each model's: vocabulary.txt?model=NAME."""
-    words = {name: _vocabulary(folder) for name, folder in folders.items()}
+    words = {name: _vocabulary(folder) for name, folder in sources.items()}
     first = next(iter(words))
-    settings = {"backend": "server", "model": first, "models": list(words)}
+    models = {name: {"terms": _terms(folder)} for name, folder in sources.items()}
+    settings = {"backend": "server", "model": first, "models": models}
     named = {f"{VOCABULARY_FILE}?{name}": content for name, content in words.items()}
     return {
         **page_files(),
@@ -122,6 +135,13 @@ def _page(folders: dict[str, pathlib.Path]) -> dict[str, bytes]:
         VOCABULARY_FILE: words[first],
         **named,
     }
+
+
+def _terms(folder: pathlib.Path) -> str:
+    """What the folder tells of the terms of the data that its model was trained on, or nothing."""
+    path = files.inside(folder, _TERMS_FILE)
+    told = files.read_regular(path, 2**16).decode(errors="replace") if path.is_file() else ""
+    return " ".join(told.split())
 
 
 def _vocabulary(folder: pathlib.Path) -> bytes:

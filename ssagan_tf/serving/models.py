@@ -7,6 +7,7 @@ import functools
 import pathlib
 import threading
 import typing
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from absl import logging
@@ -102,11 +103,12 @@ class Models:
     """Models by name; loaded in a thread of their own, which then looks for newer versions.
 
     Args:
-        folders: of all versions of each, as export.py writes it, by the models' names.
+        folders: of all versions of each, as export.py writes it, by the models' names; or what makes it, called when
+            the models before it answer.
     """
 
-    def __init__(self, folders: dict[str, pathlib.Path]):
-        self.folders = folders
+    def __init__(self, folders: Mapping[str, pathlib.Path | Callable[[], pathlib.Path]]):
+        self.folders = dict(folders)
         self.loaded: dict[str, Loaded] = {}
         self.failed: UserError | None = None  # a model that was not there from the beginning
         self._tried: dict[str, int] = {}
@@ -147,6 +149,8 @@ class Models:
             UserError: a model has no version that can be loaded, and none that answers.
         """
         for name, folder in self.folders.items():
+            if callable(folder):
+                self.folders[name] = folder = folder()
             newest = newest_version(folder)
             if newest is None and name not in self.loaded:
                 raise UserError(f"No model found. Received: {folder}. Give a folder that export.py wrote.")

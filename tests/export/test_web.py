@@ -34,6 +34,7 @@ def test_everything_is_in_it(folder, random_model):
     assert settings == {
         "backend": "litert",
         "model": "birds",
+        "models": {"birds": {"terms": ""}},
         "max_words": random_model.max_words,
         "noise_dim": 5,
         "mask_sizes": [4, 8, 16, 32, 64],

@@ -4,6 +4,7 @@ python scripts/demo.py &
 python tests/serving/take_screenshots.py --url=http://127.0.0.1:8080/
 """
 
+import base64
 import io
 import pathlib
 import urllib.parse
@@ -18,10 +19,12 @@ _URL = flags.DEFINE_string("url", "http://127.0.0.1:8080/", "Of the page.")
 _OUT = flags.DEFINE_string("out", "docs/images", "Folder to write to.")
 
 _CAPTION = "a small bird with a red crown, blue wings and a yellow belly"
+_HOLD = base64.urlsafe_b64encode(bytes(32) + b"\x55" * 32).decode().rstrip("=")  # the lower half closed
 _SHOTS = {
     "seeds": {"caption": _CAPTION},
     "masks": {"caption": _CAPTION, "mask": 3},
     "swap": {"caption": _CAPTION, "view": "swap", "word": 7, "swap": "green"},
+    "paint": {"caption": _CAPTION, "view": "swap", "word": 5, "swap": "green", "hold": _HOLD},
     "between": {"caption": _CAPTION, "view": "between", "to": "a large black bird with a white belly", "to_seed": 1},
     "unknown": {"caption": "a small brid with turquoise wings and a yelow belly"},
 }
@@ -32,6 +35,8 @@ def main(_) -> None:
     page = Page(height=900)
     for name, state in _SHOTS.items():
         page.open(f"{_URL.value}#{urllib.parse.urlencode(state)}")
+        if "hold" in state:
+            page["paint"].find_element("tag name", "summary").click()
         _save(page, name)
     phone = Page(width=390, height=844, dark=True).open(f"{_URL.value}#{urllib.parse.urlencode(_SHOTS['swap'])}")
     _save(phone, "phone")

@@ -1,9 +1,14 @@
 """The page in a real browser, before a real model."""
 
+import shutil
 import urllib.parse
 
 import numpy as np
 import pytest
+import servers
+
+from ssagan_tf.serving.command import _page
+from ssagan_tf.serving.models import Models
 
 pytestmark = pytest.mark.browser
 
@@ -128,6 +133,71 @@ def test_between_two_the_slider_mixes(open_page, birds):
     page.wait_for(lambda: "no word of the other caption" in page.status(), "It did not say so")
 
 
+def held_cells(page):
+    """{cell: "closed" or "open"} of the grid, row by row."""
+    names = page.driver.execute_script(
+        "return [...document.querySelectorAll('[role=gridcell]')].map((cell) => cell.dataset.held)"
+    )
+    return {at: name for at, name in enumerate(names) if name != "as predicted"}
+
+
+def test_masks_are_painted_by_mouse_and_a_swap_acts_there_alone(open_page, birds):
+    from selenium.webdriver import ActionChains
+
+    page = open_page(caption="a red bird", view="swap", swap="blue", seed=3)
+    page["paint"].find_element("tag name", "summary").click()
+    page.button("Close all").click()
+    page.wait_until_drawn("(256 of 256 cells held)")
+    assert np.array_equal(page.pixels(0), page.pixels(1))  # no word acts
+    page.driver.find_element("css selector", "[name=brush][value='2']").click()
+    grid = page["grid"]
+    cell = grid.size["width"] / 16
+    place = ActionChains(page.driver).move_to_element_with_offset(grid, round(-7.5 * cell), round(-7.5 * cell))
+    place.click_and_hold().move_by_offset(round(7 * cell), 0).release().perform()
+    page.wait_for(lambda: list(held_cells(page).values())[:9] == ["open"] * 8 + ["closed"], "No row was painted")
+    page.wait_until_drawn("After: blue")
+    held = np.zeros((64, 64), np.float32)
+    held[:4, :32] = 1
+    before, after = birds.generate(["a red bird", "a blue bird"], seed=3, mask_overrides=held)
+    assert_near(page.pixels(0), before)
+    assert_near(page.pixels(1), after)
+    link = page.driver.current_url
+    page.button("Clear").click()
+    page.wait_until_drawn("After: blue")
+    assert not held_cells(page) and "hold" not in page.driver.current_url
+    page.open(link)
+    assert_near(page.pixels(1), after)
+
+
+def test_masks_are_painted_by_keys(open_page):
+    from selenium.webdriver import Keys
+
+    page = open_page(caption="a red bird", count=1)
+    plain = page.pixels()
+    page["paint"].find_element("tag name", "summary").send_keys(Keys.ENTER)
+    for _ in range(3):
+        page["grid"].send_keys(Keys.ARROW_DOWN, Keys.SPACE, Keys.ARROW_RIGHT, Keys.SPACE)
+    assert held_cells(page) == dict.fromkeys([16, 17, 33, 34, 50, 51], "closed")
+    active = page["grid"].get_attribute("aria-activedescendant")
+    assert page[active].get_attribute("aria-label") == "Row 4, column 4: closed"
+    page.wait_until_drawn("with masks held")
+    assert not np.array_equal(page.pixels(), plain)
+
+
+def test_where_masks_cannot_be_held_it_says_so(open_page):
+    page = open_page(caption="a red bird", to="a blue crown", view="between")
+    page["paint"].find_element("tag name", "summary").click()
+    assert "A server holds no masks in this view." in page["paint-reason"].text
+    assert not page.button("Clear").is_enabled() and not page["grid"].is_displayed()
+
+
+def test_the_legend_is_the_masks_alone(open_page):
+    page = open_page(caption="a red bird", view="swap")
+    figures = page.driver.find_elements("tag name", "figure")
+    assert ["nowhere" in figure.text for figure in figures] == [False, False, False, True]
+    assert page["mask-text"].text == "64 × 64" and page["mask"].get_attribute("value") == "5"
+
+
 def test_keys_alone_do(open_page):
     from selenium.webdriver import ActionChains, Keys
 
@@ -141,8 +211,9 @@ def test_keys_alone_do(open_page):
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_on_a_phone_nothing_sticks_out_and_all_can_be_read(chromium, url, dark):
-    page = chromium(width=360, height=740, dark=dark).open(f"{url}#caption=a+red+brid&view=between")
-    assert page.driver.execute_script("return document.documentElement.scrollWidth") <= 360
+    page = chromium(width=320, height=740, dark=dark).open(f"{url}#caption=a+red+brid&view=between")
+    page["paint"].find_element("tag name", "summary").click()
+    assert page.driver.execute_script("return document.documentElement.scrollWidth") <= 320
     pairs = page.driver.execute_script(_COLOURS)
     assert min(map(contrast, pairs)) >= 4.5, pairs
 
@@ -182,3 +253,22 @@ def test_a_stopped_server_is_told_and_found_again(open_page, script, birds):
         script.start()
     page.wait_until_drawn("Seed 101")
     assert_near(page.pixels(), birds.generate("a red bird", seed=101)[0])
+
+
+def test_another_model_is_chosen_with_its_terms(chromium, exported, tmp_path):
+    shutil.copytree(exported, tmp_path / "finches")
+    (tmp_path / "finches/terms.txt").write_text("For reading alone.\n")
+    folders = {"birds": exported, "finches": tmp_path / "finches"}
+    with servers.running(Models(folders), _page(folders)) as server:
+        page = chromium().open(f"{server.url}#caption=a+red+bird&count=1")
+        assert "its folder states none" in page["terms"].text
+        page.choose("model", "finches")
+        page.wait_until_drawn("For reading alone.")
+        assert "model=finches" in page.driver.current_url
+        asked = page.driver.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+        assert sum(name.endswith("/finches:predict") for name in asked) == 1
+        page.driver.back()
+        page.wait_until_drawn("its folder states none")
+        assert page["model"].get_attribute("value") == "birds"
+        again = chromium().open(f"{server.url}#model=finches&count=1")
+        assert "For reading alone." in again["terms"].text

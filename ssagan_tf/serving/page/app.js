@@ -1,5 +1,6 @@
 // The page: what is typed and chosen becomes the state, the state becomes pictures and the address.
 
+import { Brush } from "./brush.js";
 import { Unreachable } from "./errors.js";
 import { download } from "./pictures.js";
 import { COUNTS, asSeed, fromHash, seedAfter, toHash } from "./state.js";
@@ -16,16 +17,17 @@ const KEPT = 60; // pictures, to be shown again without drawing
 const $ = (id) => document.getElementById(id);
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-let state, model, vocabulary, timer, aborter;
+let settings, state, model, vocabulary, timer, aborter;
 let changed = -Infinity;
-const drawn = new Map(); // job as JSON -> picture
+let openings = 0;
+const brush = new Brush((hold) => change({ hold }));
+const drawn = new Map(); // model and job as JSON -> picture
+const WHAT = { "synthbirds-64": "rendered birds", "cub-64": "real birds" }; // of the bundled models
 
 // === State and controls ===
 
-function fromAddress() {
-  const told = fromHash(location.hash);
-  return { ...told, caption: told.caption || exampleFor(vocabulary) };
-}
+/** The name of a state's model, empty for the first. */
+const nameIn = ({ model: name }) => (name !== settings.model && Object.hasOwn(settings.models, name) ? name : "");
 
 /** What comes a while after the last change is a step that the browser's Back undoes. */
 function change(changes, wait = 0) {
@@ -50,6 +52,7 @@ function showControls() {
   $("along-text").value = `${state.along} %`;
   showStage();
   showSwap();
+  showPaint();
 }
 
 function showView(view) {
@@ -68,7 +71,8 @@ function showStage() {
   const size = sizes[(stage || finest) - 1];
   const told = size ? `${size} × ${size}` : "off";
   $("mask").max = sizes.length;
-  $("mask").value = stage;
+  $("mask").min = finest && 1;
+  $("mask").value = stage || finest;
   $("mask").setAttribute("aria-valuetext", told);
   $("mask-text").value = told;
   $("key").style.visibility = stage || state.view === "swap" ? "visible" : "hidden";
@@ -98,6 +102,15 @@ function showSwap() {
   const groups = wanted ? replacements(vocabulary, words[wanted.index]) : {};
   $("swap").replaceChildren(...Object.entries(groups).map(([label, choices]) => group(label, choices)));
   $("swap").value = wanted?.replacement ?? "";
+}
+
+function showPaint() {
+  const held = brush.show(state.hold);
+  const reason = model?.cannotHold(state.view) ?? "";
+  $("paint-count").textContent = held ? `(${held} of 256 cells held)` : "";
+  $("paint-reason").textContent = reason;
+  $("brushes").disabled = !model || Boolean(reason);
+  brush.element.hidden = !$("paint").open || $("brushes").disabled;
 }
 
 function term(tag, text) {
@@ -134,9 +147,19 @@ function listen() {
   for (const radio of document.getElementsByName("view")) {
     radio.addEventListener("change", () => change({ view: radio.value }));
   }
+  $("paint").addEventListener("toggle", showPaint);
+  for (const radio of document.getElementsByName("brush")) {
+    radio.addEventListener("change", () => (brush.kind = Number(radio.value)));
+  }
+  for (const button of document.querySelectorAll("[data-fill]")) {
+    button.addEventListener("click", () => brush.fill(Number(button.dataset.fill)));
+  }
   $("next").addEventListener("click", () => change({ seed: seedAfter(state.seed, state.count) }));
   $("link").addEventListener("click", copyLink);
-  window.addEventListener("hashchange", () => change(fromAddress()));
+  $("model").addEventListener("change", () => {
+    choose({ ...state, caption: "", word: "", swap: "", to: "", model: $("model").value }).catch(failedToOpen);
+  });
+  window.addEventListener("hashchange", () => choose(fromHash(location.hash)).catch(failedToOpen));
 }
 
 function readSeed(name) {
@@ -175,7 +198,7 @@ async function draw() {
     document.querySelectorAll("canvas").forEach((canvas) => canvas.classList.add("old"));
     return progress(null);
   }
-  const figures = figuresOf(state, vocabulary);
+  const figures = figuresOf({ ...state, hold: model.cannotHold(state.view) ? "" : state.hold }, vocabulary);
   const elements = lay(figures);
   const missing = missingOf(figures);
   if (missing.size) {
@@ -203,7 +226,7 @@ async function draw() {
   say(told(Math.max(...known), missing.size, performance.now() - begun));
 }
 
-const keyOf = (job) => JSON.stringify(job);
+const keyOf = (job) => JSON.stringify([state.model, job]);
 
 /** Keys of what has to be drawn. What has not becomes the youngest, so that it is not dropped meanwhile. */
 function missingOf(figures) {
@@ -220,9 +243,7 @@ function missingOf(figures) {
 }
 
 async function drawJob(job, signal) {
-  const picture = job.start
-    ? await model.between(job.start, job.end, job.along, signal)
-    : await model.draw(job.caption, job.seed, signal);
+  const picture = await (job.start ? model.between(job, signal) : model.draw(job, signal));
   signal.throwIfAborted();
   drawn.set(keyOf(job), picture);
   if (drawn.size > KEPT) {
@@ -264,6 +285,12 @@ function lay(figures) {
     figure.append(canvas, document.createElement("figcaption"));
     box.append(figure);
   }
+  if (brush.element.parentElement !== box.firstElementChild) {
+    box.firstElementChild?.append(brush.element);
+  }
+  // Two of the figures of a swap are in these colours; the legend is the mask's.
+  const mask = figures.find(({ title }) => title === "Mask") ? box.lastElementChild : null;
+  mask ? mask.append($("key")) : box.after($("key"));
   return [...box.children].map((figure) => [...figure.children]);
 }
 
@@ -311,11 +338,11 @@ async function text(file) {
   return response.text();
 }
 
-async function opened(settings) {
+async function opened(name, opening) {
   const { open } = await import(BACKENDS[settings.backend]);
   for (;;) {
     try {
-      return await open(settings, vocabulary);
+      return await open({ ...settings, model: name }, vocabulary);
     } catch (error) {
       if (!(error instanceof Unreachable)) {
         throw error;
@@ -323,31 +350,74 @@ async function opened(settings) {
       say(error.message);
       await pause(AGAIN / 4);
     }
+    if (opening !== openings) {
+      return null; // another was chosen meanwhile
+    }
   }
+}
+
+const nameOf = (asked) => nameIn(asked) || settings.model;
+
+/** Opens the model of a state if it is another, then draws. */
+async function choose(asked) {
+  const name = nameOf(asked);
+  const wanted = () => ({ ...asked, model: nameIn(asked), caption: asked.caption || exampleFor(vocabulary) });
+  if (state && name === nameOf(state)) {
+    return change(wanted());
+  }
+  const opening = ++openings;
+  aborter?.abort();
+  model = null;
+  const file = name === settings.model ? "vocabulary.txt" : `vocabulary.txt?model=${encodeURIComponent(name)}`;
+  const words = new Vocabulary(await text(file));
+  if (opening !== openings) {
+    return; // another was chosen meanwhile
+  }
+  vocabulary = words;
+  showModel(name);
+  if (state) {
+    change(wanted());
+  } else {
+    state = wanted();
+    listen();
+  }
+  lay(figuresOf(state, vocabulary)); // the place is kept while the model is loaded
+  for (const part of ["key", "controls", "below"]) {
+    $(part).hidden = false; // only now, so that it does not move
+  }
+  showControls();
+  progress();
+  const ready = await opened(name, opening);
+  if (opening === openings) {
+    model = ready;
+    showControls();
+    await draw();
+  }
+}
+
+function showModel(name) {
+  const kinds = kindsOf(vocabulary).flatMap(([kind, words]) => [term("dt", kind), term("dd", words.join(", "))]);
+  $("known").replaceChildren(...kinds);
+  $("model").value = name;
+  const own = WHAT[name] ? "the package's own licence." : "its folder states none.";
+  $("terms").textContent = `Terms: ${settings.models[name].terms || own}`;
+  document.querySelectorAll("canvas").forEach((canvas) => canvas.classList.add("old"));
 }
 
 async function start() {
   showView(fromHash(location.hash).view); // before anything is waited for, so that nothing moves afterwards
   say("Loading …");
   $("count").replaceChildren(...COUNTS.map((count) => new Option(count, count)));
-  const settings = JSON.parse(await text("settings.json"));
-  vocabulary = new Vocabulary(await text("vocabulary.txt"));
-  $("model").textContent = settings.model;
-  $("known").replaceChildren(...kindsOf(vocabulary).flatMap(([kind, words]) => [term("dt", kind), term("dd", words.join(", "))]));
-  state = fromAddress();
-  lay(figuresOf(state, vocabulary)); // the place is kept while the model is loaded
-  for (const name of ["key", "controls", "below"]) {
-    $(name).hidden = false; // only now, so that it does not move
-  }
-  showControls();
-  listen();
-  model = await opened(settings);
-  showControls();
-  await draw();
+  settings = JSON.parse(await text("settings.json"));
+  const names = Object.keys(settings.models);
+  $("model").replaceChildren(...names.map((name) => new Option(WHAT[name] ? `${WHAT[name]} (${name})` : name, name)));
+  await choose(fromHash(location.hash));
 }
 
-start().catch((error) => {
+function failedToOpen(error) {
   console.error(error);
   progress(null);
   say(error.message, true);
-});
+}
+
+start().catch(failedToOpen);

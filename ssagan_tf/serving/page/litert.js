@@ -1,6 +1,7 @@
 // Pictures drawn in the browser by LiteRT, in a worker, so that the page stays responsive.
 
 import { Refused } from "./errors.js";
+import { overridesOf } from "./brush.js";
 import { picture } from "./pictures.js";
 import { alongLine, alongSphere, normals } from "./rules.js";
 
@@ -44,23 +45,25 @@ class Model {
     this.maxWords = settings.max_words;
     this.noiseDim = settings.noise_dim;
     this.maskSizes = settings.mask_sizes;
-    // Negative: no mask is held open or closed.
-    this.overrides = new Float32Array(this.maskSizes.at(-1) ** 2).fill(-1);
   }
 
-  async draw(caption, seed, signal) {
-    return this.image(this.noise(seed), await this.sentence(caption, signal), signal);
+  cannotHold() {
+    return "";
   }
 
-  async between(start, end, along, signal) {
+  async draw({ caption, seed, hold = "" }, signal) {
+    return this.image(this.noise(seed), await this.sentence(caption, signal), hold, signal);
+  }
+
+  async between({ start, end, along, hold = "" }, signal) {
     const sentences = [await this.sentence(start.caption, signal), await this.sentence(end.caption, signal)];
     const noise = alongSphere(this.noise(start.seed), this.noise(end.seed), along);
-    return this.image(noise, alongLine(...sentences, along), signal);
+    return this.image(noise, alongLine(...sentences, along), hold, signal);
   }
 
   /** Draws a picture that is known. A failed run of LiteRT tells nothing and gives what was left in the memory. */
   async check({ caption, seed, image }) {
-    const drawn = (await this.draw(caption, seed)).pixels;
+    const drawn = (await this.draw({ caption, seed })).pixels;
     const step = Math.floor(drawn.length / image.length);
     const furthest = Math.max(...image.map((value, index) => Math.abs(value - drawn[index * step])));
     if (!(furthest <= CLOSE)) {
@@ -78,8 +81,9 @@ class Model {
     return (await this.run("text", { ids }, signal)).sentence;
   }
 
-  async image(noise, sentence, signal) {
-    const outputs = await this.run("image", { noise, sentence, mask_overrides: this.overrides }, signal);
+  async image(noise, sentence, hold, signal) {
+    const overrides = Float32Array.from(overridesOf(hold, this.maskSizes.at(-1)).flat());
+    const outputs = await this.run("image", { noise, sentence, mask_overrides: overrides }, signal);
     const masks = this.maskSizes.map((size) => ({ size, values: outputs[`mask_${size}`] }));
     return picture(outputs.image, masks);
   }

@@ -1,6 +1,7 @@
 // Pictures from a server that speaks TensorFlow Serving's REST API.
 
 import { Refused, Unreachable } from "./errors.js";
+import { overridesOf } from "./brush.js";
 import { picture } from "./pictures.js";
 
 const AGAIN = new Set([429, 502, 503, 504]);
@@ -18,21 +19,33 @@ export async function open({ model }) {
 }
 
 class Server {
-  constructor(path, { maskSizes, maxWords }) {
+  constructor(path, { maskSizes, maxWords, imageSize }) {
     this.path = path;
     this.maskSizes = maskSizes;
     this.maxWords = maxWords;
+    this.imageSize = imageSize; // of a model that holds masks
     this.where = "drawn by a server";
   }
 
-  async draw(caption, seed, signal) {
-    const outputs = await this.predict("generate_with_masks", { captions: caption, seed: BigInt(seed) }, signal);
+  /** Why masks cannot be held in a view, or nothing. */
+  cannotHold(view) {
+    if (!this.imageSize) {
+      return "The server's model cannot hold masks. Export it again with this version.";
+    }
+    return view === "between" ? "A server holds no masks in this view. Choose Seeds or Swap a word." : "";
+  }
+
+  async draw({ caption, seed, hold }, signal) {
+    const inputs = { captions: caption, seed: BigInt(seed) };
+    const outputs = hold
+      ? await this.predict("generate_with_overrides", { ...inputs, mask_overrides: overridesOf(hold, this.imageSize) }, signal)
+      : await this.predict("generate_with_masks", inputs, signal);
     const masks = this.maskSizes.map((size) => mask(outputs[`mask_${size}`]));
     return picture(outputs.images.flat(3), masks);
   }
 
   /** A picture on the way from one caption and seed to others; its finest mask alone. */
-  async between(start, end, along, signal) {
+  async between({ start, end, along }, signal) {
     const inputs = {
       captions: start.caption,
       to_captions: end.caption,
@@ -68,6 +81,7 @@ function sizesOf(signatures) {
   return {
     maskSizes: sizes.map(Number).sort((one, other) => one - other),
     maxWords: Number(ids.tensor_shape.dim[1].size),
+    imageSize: Number(signatures.generate_with_overrides?.inputs.mask_overrides.tensor_shape.dim[1].size ?? 0),
   };
 }
 

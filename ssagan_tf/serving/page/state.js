@@ -1,10 +1,13 @@
 // What the page shows, as text in its address: a link shows the same pictures.
 
+import { asHold } from "./brush.js";
+
 export const VIEWS = ["seeds", "swap", "between"];
 export const COUNTS = ["1", "2", "4", "6", "9", "12"];
 
 const LONGEST_CAPTION = 1000;
 const DEFAULTS = {
+  model: "", // its name, empty for the first
   caption: "",
   seed: "1",
   count: "6",
@@ -15,12 +18,14 @@ const DEFAULTS = {
   to: "", // the other caption
   to_seed: "2",
   along: "50", // per cent
+  hold: "", // where masks are held, see brush.js
 };
 
 const text = (value) => value.slice(0, LONGEST_CAPTION);
 const oneOf = (values) => (value) => (values.includes(value) ? value : null);
 const upTo = (most) => (value) => (/^\d{1,3}$/.test(value) && Number(value) <= most ? value : null);
 const CHECKS = {
+  model: text,
   caption: text,
   seed: asSeed,
   count: oneOf(COUNTS),
@@ -31,6 +36,7 @@ const CHECKS = {
   to: text,
   to_seed: asSeed,
   along: upTo(100),
+  hold: asHold,
 };
 
 /** An integer of 64 bits as text, or null. */

@@ -16,9 +16,9 @@ export function figuresOf(state, vocabulary) {
   return { seeds, swap, between }[state.view](state, vocabulary);
 }
 
-function seeds({ caption, seed, count }) {
+function seeds({ caption, seed, count, hold }) {
   const all = Array.from({ length: Number(count) }, (_, index) => seedAfter(seed, index));
-  return all.map((own) => plain(`Seed ${own}`, caption, own));
+  return all.map((own) => plain(`Seed ${own}`, caption, own, hold));
 }
 
 function swap(state, vocabulary) {
@@ -30,25 +30,26 @@ function swap(state, vocabulary) {
   const [from, to] = [words[wanted.index], wanted.replacement];
   // The mask has a figure of its own here, and would hide what changes.
   const bare = { show: (canvas, pictures) => shown(canvas, pictures, 0) };
-  const before = { ...plain(`Before: ${from}`, state.caption, state.seed), ...bare };
-  const after = { ...plain(`After: ${to}`, swapped(words, wanted.index, to), state.seed), ...bare };
+  const before = { ...plain(`Before: ${from}`, state.caption, state.seed, state.hold), ...bare };
+  const after = { ...plain(`After: ${to}`, swapped(words, wanted.index, to), state.seed, state.hold), ...bare };
   return [before, after, difference(before, after, `${from} for ${to}`), maskOf(before)];
 }
 
-function between({ caption, seed, to, to_seed, along }) {
+function between({ caption, seed, to, to_seed, along, hold }) {
   const [start, end] = [{ caption, seed }, { caption: to.trim() || caption, seed: to_seed }];
   const mixed = {
     title: `${along} % of the way`,
     alt: `A picture ${along} per cent of the way from “${start.caption}”, seed ${seed}, to “${end.caption}”, seed ${to_seed}`,
-    jobs: [{ start, end, along: Number(along) / 100 }],
+    jobs: [{ start, end, along: Number(along) / 100, hold }],
     show: shown,
     means: "mask",
   };
-  return [plain(`From: seed ${seed}`, start.caption, seed), mixed, plain(`To: seed ${to_seed}`, end.caption, to_seed)];
+  return [plain(`From: seed ${seed}`, start.caption, seed, hold), mixed, plain(`To: seed ${to_seed}`, end.caption, to_seed, hold)];
 }
 
-function plain(title, caption, seed) {
-  return { title, alt: `“${caption}”, drawn with seed ${seed}`, jobs: [{ caption, seed }], show: shown, means: "mask" };
+function plain(title, caption, seed, hold) {
+  const alt = `“${caption}”, drawn with seed ${seed}${hold && ", with masks held"}`;
+  return { title, alt, jobs: [{ caption, seed, hold }], show: shown, means: "mask" };
 }
 
 function shown(canvas, [picture], stage) {
