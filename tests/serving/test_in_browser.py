@@ -24,7 +24,7 @@ const [captions, seeds, done] = arguments;
   const model = await open(JSON.parse(await text("settings.json")), new Vocabulary(await text("vocabulary.txt")));
   const pictures = [];
   for (const [index, caption] of captions.entries()) {
-    pictures.push([...(await model.draw(caption, seeds[index])).pixels]);
+    pictures.push([...(await model.draw({ caption, seed: seeds[index] })).pixels]);
   }
   return { pictures, where: model.where };
 })().then(done, (error) => done({ error: error.message }));
