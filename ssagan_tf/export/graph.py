@@ -1,13 +1,14 @@
 """The networks as a server or a phone runs them: plain TensorFlow, without Keras, nothing of training left.
 
-Batch norm is gone: where a convolution stands before it, it is folded into that convolution's weights, and where the
-text's scale and shift come after it, into those. The residual gate is part of the second convolution, the 1x1 shortcut
-runs before the enlargement, and the scales and shifts of all blocks are computed once, before the first block. Folding
-is done in float64; the results are float32 and equal to the Keras networks' to rounding.
+Batch norm and the residual gate are folded into the convolutions before them. A block's first norm has none before it:
+a factor and an offset are left, which like the 1x1 shortcut come before the enlargement. The scales and shifts of all
+blocks are computed once, before the first block. Folding is done in float64; the results are float32 and equal to the
+Keras networks' to rounding.
 """
 
 from __future__ import annotations
 
+import functools
 import typing
 from collections.abc import Callable
 
@@ -17,9 +18,9 @@ import tensorflow as tf
 
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Generator, SentenceEncoder, TextEncoder
-from ssagan_tf.networks.generator import FIRST_SIZE, overrides_at
-from ssagan_tf.networks.layers import SSCBN, BatchNorm, MaskPredictor, SSACNBlock
-from ssagan_tf.networks.primitives import LEAK, upsample_bilinear
+from ssagan_tf.networks.generator import FIRST_SIZE, draw_blocks, overrides_at
+from ssagan_tf.networks.layers import SSCBN, BatchNorm, MaskPredictor, SSACNBlock, modulated
+from ssagan_tf.networks.primitives import LEAK
 from ssagan_tf.ssagan import SSAGAN
 
 
@@ -117,24 +118,15 @@ class ImageGraph(tf.Module):
     ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
         styles = self.styles(sentence)
         x = tf.reshape(self.project(noise), [-1, FIRST_SIZE, FIRST_SIZE, self.first_filters])
-        logits = self.first_mask and self.first_mask(x)
-        masks: list[tf.Tensor] = []
-        for index, block in enumerate(self.blocks):
-            if masks:
-                logits = None if logits is None else upsample_bilinear(logits)
-            mask = _everywhere(x, FIRST_SIZE * 2**index) if logits is None else tf.sigmoid(logits)
-            if overrides is not None:
-                override = overrides_at(overrides, FIRST_SIZE * 2**index)
-                mask = tf.where(override < 0, mask, override)
-            masks.append(mask)
-            x = block(x, masks[-1], styles[2 * index : 2 * index + 2], enlarge=index > 0)
-            logits = block.mask and block.mask(x)
-        return tf.tanh(self.to_rgb(tf.nn.leaky_relu(x, LEAK))), tuple(masks)
-
-
-def _everywhere(x: tf.Tensor, size: int) -> tf.Tensor:
-    """The mask of a block that has none, (B, size, size, 1): there the text acts everywhere."""
-    return tf.ones([tf.shape(x)[0], size, size, 1])
+        blocks = [
+            functools.partial(block, styles=styles[2 * index : 2 * index + 2])
+            for index, block in enumerate(self.blocks)
+        ]
+        stages = None
+        if overrides is not None:
+            stages = [overrides_at(overrides, FIRST_SIZE * 2**index) for index in range(len(blocks))]
+        x, masks = draw_blocks(x, self.first_mask and self.first_mask(x), blocks, stages)
+        return tf.tanh(self.to_rgb(tf.nn.leaky_relu(x, LEAK))), masks
 
 
 class DeviceGraphs(tf.Module):
@@ -183,7 +175,7 @@ class DeviceGraphs(tf.Module):
 class _Styles(tf.Module):
     """The scales and shifts that a sentence gives to all normalised features, in one place and computed once.
 
-    Call: sentence (B, D) -> for each norm (scale (B, 1, 1, C), shift (B, 1, 1, C)): what `_Block` multiplies masks by.
+    Call: sentence (B, D) -> for each norm the scale and the shift of `modulated`, (B, 1, 1, C).
     """
 
     def __init__(self, norms: list[SSCBN]):
@@ -201,15 +193,16 @@ class _Styles(tf.Module):
 
 
 class _Block(tf.Module):
-    """A block of the generator, and the batch norm that follows it, if one does.
+    """`SSACNBlock` and the batch norm that follows it, if one does.
 
-    norm1 has no convolution before it whose output goes nowhere else. Its factor a and shift c go into the text's scale
-    and shift instead: (a x + c)(s m + 1) + b m = x (a + a s m) + (c + (b + c s) m).
+    norm1 alone is left, as a factor and an offset before the enlargement: its input goes to the shortcut, too, so that
+    it cannot be folded into the convolution before.
     """
 
     def __init__(self, block: SSACNBlock, after: _Affine):
         super().__init__()
         name = block.name
+        self.enlarge = block.enlarge
         norm1, norm2 = _Affine(block.norm1.norm), _Affine(block.norm2.norm)
         self.factor = _variable(norm1.factor, f"{name}_factor")
         self.shift = _variable(norm1.shift, f"{name}_shift")
@@ -221,17 +214,16 @@ class _Block(tf.Module):
             self.shortcut = _conv(block.shortcut, f"{name}_shortcut", _Affine(factor=after.factor, shift=0.0))
         self.mask = _mask(block.mask, f"{name}_mask")
 
-    def __call__(self, x: tf.Tensor, mask: tf.Tensor, styles: list[tuple[tf.Tensor, tf.Tensor]], enlarge: bool):
-        """x (B, h, w, C), mask (B, H, W, 1) -> (B, H, W, F), where H is 2 h if it enlarges."""
+    def __call__(self, x: tf.Tensor, mask: tf.Tensor, styles: list[tuple[tf.Tensor, tf.Tensor]]):
+        """x (B, h, w, C), mask (B, H, W, 1) -> (B, H, W, F) and the next mask's logits; H is 2 h if it enlarges."""
         shortcut = x if self.shortcut is None else self.shortcut(x)
-        if enlarge:
+        x = x * self.factor + self.shift
+        if self.enlarge:
             x, shortcut = _enlarged(x), _enlarged(shortcut)
-        (scale1, shift1), (scale2, shift2) = styles
-        scale1, shift1 = self.factor * scale1, shift1 + self.shift * scale1
-        residual = tf.nn.relu(x * (self.factor + scale1 * mask) + (self.shift + shift1 * mask))
-        residual = self.conv1(residual)
-        residual = tf.nn.relu(residual * (1 + scale2 * mask) + shift2 * mask)
-        return shortcut + self.conv2(residual)
+        residual = self.conv1(tf.nn.relu(modulated(x, *styles[0], mask)))
+        residual = self.conv2(tf.nn.relu(modulated(residual, *styles[1], mask)))
+        out = shortcut + residual
+        return out, self.mask and self.mask(out)
 
 
 def _enlarged(x: tf.Tensor) -> tf.Tensor:

@@ -30,8 +30,6 @@ class Discriminator(keras.Model):
         UserError: an image size that is no power of two, a width below 1.
     """
 
-    block_class = DownBlock
-
     def __init__(
         self,
         base_filters: int = 64,
@@ -50,7 +48,7 @@ class Discriminator(keras.Model):
         # === Layers ===
         self.from_rgb = conv(3, base_filters, 3, name="from_rgb", dtype=policy)
         self.blocks = [
-            self.block_class(in_filters, filters, name=f"block_{index}", dtype=policy)
+            DownBlock(in_filters, filters, name=f"block_{index}", dtype=policy)
             for index, (in_filters, filters) in enumerate(zip(in_widths, widths, strict=True))
         ]
         joint = widths[-1] + sentence_dim

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.networks.checkpointing import recomputed
+from ssagan_tf.networks import fast
 from ssagan_tf.networks.layers import BatchNorm, MaskPredictor, SSACNBlock
 from ssagan_tf.networks.primitives import (
     at_least_float32,
     conv,
     dense,
-    leaky_relu,
     register,
     stated,
     upsample_bilinear,
-    upsample_nearest,
 )
+from ssagan_tf.networks.remat import recomputed
 
 FIRST_SIZE = 4  # height and width of the first features
 
@@ -61,10 +60,40 @@ def overrides_at(overrides: tf.Tensor, size: int) -> tf.Tensor:
     return tf.where(held < 0.5, -tf.ones_like(held), total / tf.maximum(held, 0.5))
 
 
-@tf.recompute_grad
-def _picture(x, factor, offset, kernel, bias):
-    """As in `SSCBN.convolved`, the features after batch norm and activation are not kept for the gradient."""
-    return tf.nn.bias_add(tf.nn.conv2d(leaky_relu(x * factor + offset), kernel, 1, "SAME"), bias)
+Block = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor | None]]
+
+
+def draw_blocks(
+    x: tf.Tensor,
+    logits: tf.Tensor | None,
+    blocks: Sequence[Block],
+    mask_overrides: Sequence[tf.Tensor | None] | None = None,
+) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+    """Runs the generator's blocks one after the other, each with the mask that the one before it predicts.
+
+    Args:
+        x: the first features (B, 4, 4, C).
+        logits: of the first mask (B, 4, 4, 1); None: it is one everywhere, and so are those after it.
+        blocks: each from features (B, h, w, C) and mask (B, H, H, 1) to features (B, H, H, F) and the next mask's
+            logits (B, H, H, 1), or None. H is 4 for the first, and doubles from block to block.
+        mask_overrides: see `Generator`.
+
+    Returns:
+        The last features, and the masks, at least float32.
+    """
+    masks: list[tf.Tensor] = []
+    for index, (block, override) in enumerate(zip(blocks, mask_overrides or [None] * len(blocks), strict=True)):
+        size = FIRST_SIZE * 2**index
+        if logits is None:
+            mask = at_least_float32(tf.ones([tf.shape(x)[0], size, size, 1], x.dtype))
+        else:
+            mask = tf.sigmoid(at_least_float32(upsample_bilinear(logits) if index else logits))
+        if override is not None:
+            override = tf.cast(override, mask.dtype)
+            mask = tf.where(override < 0, mask, override)
+        masks.append(mask)
+        x, logits = block(x, tf.cast(mask, x.dtype))
+    return x, tuple(masks)
 
 
 @register
@@ -95,8 +124,6 @@ class Generator(keras.Model):
         UserError: an image size that is no power of two, a width below 1.
     """
 
-    block_class = SSACNBlock
-
     def __init__(
         self,
         base_filters: int = 64,
@@ -123,7 +150,7 @@ class Generator(keras.Model):
         if masked > 0:
             self.first_mask = MaskPredictor(self.first_filters, mask_filters, name="first_mask", dtype=policy)
         self.blocks = [
-            self.block_class(
+            SSACNBlock(
                 in_filters,
                 filters,
                 sentence_dim,
@@ -177,30 +204,15 @@ class Generator(keras.Model):
         # The published reshape is to channels, height, width.
         x = tf.reshape(x, [-1, self.first_filters, FIRST_SIZE, FIRST_SIZE])
         x = tf.transpose(x, [0, 2, 3, 1])
-        logits = None if self.first_mask is None else self.first_mask(x, training=training)
-        masks = []
-        for block, override in zip(self.blocks, mask_overrides or [None] * len(self.blocks), strict=True):
-            # The features are enlarged by the block itself, which does some of its work before.
-            if block.enlarge and logits is not None:
-                logits = upsample_bilinear(logits)
-            if logits is None:
-                # A block without a mask: the text acts everywhere.
-                mask = at_least_float32(tf.ones_like(upsample_nearest(x[..., :1]) if block.enlarge else x[..., :1]))
-            else:
-                mask = tf.sigmoid(at_least_float32(logits))
-            if override is not None:
-                override = tf.cast(override, mask.dtype)
-                mask = tf.where(override < 0, mask, override)
-            masks.append(mask)
-            mask = tf.cast(mask, x.dtype)
-            if checkpointing:
-                x, *mask_logits = recomputed(block, x, sentence, mask, training=training)
-                logits = mask_logits[0] if mask_logits else None
-            else:
-                x, logits = block(x, sentence, mask, training=training)
-        kernel, bias = tf.convert_to_tensor(self.to_rgb.kernel), tf.convert_to_tensor(self.to_rgb.bias)
-        x = _picture(*self.norm.parts(x, training=training), kernel, bias)
-        return tf.tanh(at_least_float32(x)), tuple(masks)
+        logits = None if self.first_mask is None else fast.mask_logits(self.first_mask, x, training=training)
+        compute = _recomputed_block if checkpointing else fast.generator_block
+
+        def of(block):
+            return lambda x, mask: compute(block, x, sentence, mask, training=training)
+
+        x, masks = draw_blocks(x, logits, [of(block) for block in self.blocks], mask_overrides)
+        x = fast.picture(self.norm, self.to_rgb, x, training=training)
+        return tf.tanh(at_least_float32(x)), masks
 
     def get_config(self):
         return {
@@ -213,3 +225,8 @@ class Generator(keras.Model):
             "mask_blocks": self.mask_blocks,
             "grown_from": self.grown_from,
         }
+
+
+def _recomputed_block(block, *inputs, training):
+    out, *logits = recomputed(fast.generator_block, block, *inputs, training=training)
+    return out, logits[0] if logits else None

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ssagan_tf.networks import winograd
 from ssagan_tf.networks.primitives import conv, dense, leaky_relu, register, stated, upsample_nearest
 
 
@@ -113,12 +112,6 @@ class BatchNorm(keras.layers.Layer):
         }
 
 
-@tf.recompute_grad
-def _mask_logits(hidden, factor, offset, kernel, bias):
-    """As in `SSCBN.convolved`, the hidden features after batch norm and ReLU are not kept for the gradient."""
-    return tf.nn.conv2d(tf.nn.relu(hidden * factor + offset), kernel, 1, "SAME") + bias
-
-
 @register
 class MaskPredictor(keras.layers.Layer):
     """Where the text should act, from the features alone (published `conv_mask`).
@@ -148,9 +141,7 @@ class MaskPredictor(keras.layers.Layer):
         return *input_shape[:-1], 1
 
     def call(self, features, training=False):
-        hidden, factor, offset = self.norm.parts(self.hidden(features), training=training)
-        kernel, bias = (tf.cast(part, hidden.dtype) for part in (self.out.kernel, self.out.bias))
-        return _mask_logits(hidden, factor, offset, kernel, bias)
+        return self.out(tf.nn.relu(self.norm(self.hidden(features), training=training)))
 
     def get_config(self):
         return {**super().get_config(), "in_filters": self.in_filters, "filters": self.filters}
@@ -163,25 +154,17 @@ class SSCBN(keras.layers.Layer):
     `y = xhat * (g(s) * mask + 1) + b(s) * mask`, where xhat is x after batch norm without scale and shift. The code is
     followed, not the paper's equation: where the mask is 0 the features pass unchanged and the text has no effect.
 
-    Computed as `y = xhat + mask * (xhat * g(s) + b(s))`: where features are enlarged, the mask is all that differs
-    among the four pixels that one becomes, so all else is done before, on a quarter of the pixels.
-
     Args:
         filters: channels C of the features.
         sentence_dim: size of the sentence embedding; also the hidden size of g and b, as published.
-        enlarge: whether each pixel of x becomes four, after the norm.
 
-    Call: x (B, h, w, C), sentence (B, sentence_dim), mask (B, H, W, 1) in [0, 1] -> (B, H, W, C), where H is h, or 2 h
-    if it enlarges.
+    Call: x (B, h, w, C), sentence (B, sentence_dim), mask (B, h, w, 1) in [0, 1] -> (B, h, w, C).
     """
 
-    enlarged = staticmethod(upsample_nearest)  # which the benchmark replaces
-
-    def __init__(self, filters: int, sentence_dim: int = 256, enlarge: bool = False, **kwargs):
+    def __init__(self, filters: int, sentence_dim: int = 256, **kwargs):
         super().__init__(**stated(kwargs))
         self.filters = filters
         self.sentence_dim = sentence_dim
-        self.enlarge = enlarge
         policy = self.dtype_policy
         self.norm = BatchNorm(affine=False, name="norm", dtype=policy)
         self.scale_hidden = dense(sentence_dim, sentence_dim, activation="relu", name="scale_hidden", dtype=policy)
@@ -195,71 +178,43 @@ class SSCBN(keras.layers.Layer):
             layer.build((None, self.sentence_dim))
 
     def compute_output_shape(self, x_shape, sentence_shape=None, mask_shape=None):
-        return _enlarged(x_shape, self.filters) if self.enlarge else x_shape
+        return x_shape
 
     def call(self, x, sentence, mask, training=False):
-        return self._modulated(*self._parts(x, sentence, mask, training))
+        scale, shift = self.modulation(sentence)
+        return modulated(self.norm(x, training=training), scale, shift, mask)
 
-    def convolved(self, x, sentence, mask, kernel, bias, training=False):
-        """A 3x3 convolution of the call's result after a ReLU: kernel (3, 3, C, F), bias (F,) -> (B, H, W, F).
-
-        For the gradient only x is kept, and what lies before the convolution is computed again. The convolution is not:
-        the gradient does not need its result.
-        """
-
-        @tf.recompute_grad
-        def convolved(kernel, bias, *parts):
-            return tf.nn.bias_add(self._conv3x3(tf.nn.relu(self._modulated(*parts)), kernel, training), bias)
-
-        return convolved(kernel, bias, *self._parts(x, sentence, mask, training))
-
-    def _conv3x3(self, x, kernel, training):
-        """Training has it direct: Winograd's gradients would round more, and keep more features."""
-        fast = not training and winograd.pays(x, kernel)
-        return winograd.conv3x3(x, kernel) if fast else tf.nn.conv2d(x, kernel, 1, "SAME")
-
-    def _parts(self, x, sentence, mask, training):
-        scale = self.scale_out(self.scale_hidden(sentence))[:, None, None, :]
-        shift = self.shift_out(self.shift_hidden(sentence))[:, None, None, :]
-        return *self.norm.parts(x, training=training, copies=4 if self.enlarge else 1), scale, shift, mask
-
-    def _modulated(self, x, factor, offset, scale, shift, mask):
-        x = x * factor + offset
-        change = x * scale + shift
-        if self.enlarge:
-            x, change = self.enlarged(x), self.enlarged(change)
-        return x + mask * change
+    def modulation(self, sentence):
+        """g(s) and b(s): (B, sentence_dim) -> two of (B, 1, 1, C)."""
+        scale = self.scale_out(self.scale_hidden(sentence))
+        shift = self.shift_out(self.shift_hidden(sentence))
+        return scale[:, None, None, :], shift[:, None, None, :]
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "sentence_dim": self.sentence_dim,
-            "enlarge": self.enlarge,
-        }
+        return {**super().get_config(), "filters": self.filters, "sentence_dim": self.sentence_dim}
+
+
+def modulated(x, scale, shift, mask):
+    """SSCBN's formula: x (B, h, w, C), scale and shift (B, 1, 1, C), mask (B, h, w, 1) -> (B, h, w, C)."""
+    return x * (scale * mask + 1.0) + shift * mask
 
 
 @register
 class SSACNBlock(keras.layers.Layer):
     """A block of the generator: residual convolutions whose two SSCBNs follow the text, and the next block's mask.
 
-    `out = shortcut(x) + gate * residual(x)`; the gate (published `gamma`) is one number that starts at 0. It is taken
-    into the last convolution's weights, which are fewer than the features.
+    `out = shortcut(x) + gate * residual(x)`; the gate (published `gamma`) is one number that starts at 0.
 
     Args:
         in_filters: channels of x.
         filters: channels of the output.
         sentence_dim: size of the sentence embedding.
         mask_filters: hidden channels of the mask predictor, None for a block that predicts no mask (the last one).
-        enlarge: whether the block first makes each pixel of x four (published between the blocks). The 1x1 shortcut
-            and the first batch norm come before that, which gives the same for a quarter of the work.
+        enlarge: whether the block first makes each pixel of x four (published between the blocks).
 
     Call: x (B, h, w, in_filters), sentence (B, sentence_dim), mask (B, H, W, 1) -> (out (B, H, W, filters), logits of
     the next mask (B, H, W, 1) or None), where H is h, or 2 h if it enlarges.
     """
-
-    norm_class = SSCBN
-    enlarged = staticmethod(upsample_nearest)
 
     def __init__(
         self,
@@ -277,9 +232,9 @@ class SSACNBlock(keras.layers.Layer):
         self.mask_filters = mask_filters
         self.enlarge = enlarge
         policy = self.dtype_policy
-        self.norm1 = self.norm_class(in_filters, sentence_dim, enlarge, name="norm1", dtype=policy)
+        self.norm1 = SSCBN(in_filters, sentence_dim, name="norm1", dtype=policy)
         self.conv1 = conv(in_filters, filters, 3, name="conv1", dtype=policy)
-        self.norm2 = self.norm_class(filters, sentence_dim, name="norm2", dtype=policy)
+        self.norm2 = SSCBN(filters, sentence_dim, name="norm2", dtype=policy)
         self.conv2 = conv(filters, filters, 3, name="conv2", dtype=policy)
         self.shortcut = None
         if in_filters != filters:
@@ -305,13 +260,11 @@ class SSACNBlock(keras.layers.Layer):
         return out if self.mask is None else (out, (*out[:-1], 1))
 
     def call(self, x, sentence, mask, training=False):
-        kernel, bias = tf.convert_to_tensor(self.conv1.kernel), tf.convert_to_tensor(self.conv1.bias)
-        residual = self.norm1.convolved(x, sentence, mask, kernel, bias, training=training)
-        gate = tf.convert_to_tensor(self.gate)
-        kernel, bias = gate * self.conv2.kernel, gate * self.conv2.bias
-        residual = self.norm2.convolved(residual, sentence, mask, kernel, bias, training=training)
+        x = upsample_nearest(x) if self.enlarge else x
+        residual = self.conv1(tf.nn.relu(self.norm1(x, sentence, mask, training=training)))
+        residual = self.conv2(tf.nn.relu(self.norm2(residual, sentence, mask, training=training)))
         shortcut = x if self.shortcut is None else self.shortcut(x)
-        out = (self.enlarged(shortcut) if self.enlarge else shortcut) + residual
+        out = shortcut + self.gate * residual
         return out, None if self.mask is None else self.mask(out, training=training)
 
     def get_config(self):

@@ -10,8 +10,8 @@ from small_gan import BATCH, CAPTIONS, CLASS_IDS, gan_by_plain_steps, random_pic
 
 from ssagan_tf import networks
 from ssagan_tf.networks import Generator
-from ssagan_tf.networks.checkpointing import recomputed
 from ssagan_tf.networks.layers import BatchNorm
+from ssagan_tf.networks.remat import recomputed
 from ssagan_tf.training import checkpoint
 
 STEPS = 2
@@ -115,7 +115,7 @@ def test_statistics_move_once_also_where_they_are_computed_twice():
         layer.build(x.shape)
     plain(x, training=True)
     with tf.GradientTape() as tape:
-        (y,) = recomputed(again, x, training=True)
+        (y,) = recomputed(BatchNorm.__call__, again, x, training=True)
     tape.gradient(y, again.trainable_variables)
     for one, other in zip(plain.variables, again.variables, strict=True):
         np.testing.assert_array_equal(other.numpy(), one.numpy())

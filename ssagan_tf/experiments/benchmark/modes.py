@@ -8,7 +8,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -17,9 +17,9 @@ from PIL import Image
 from ssagan_tf import SSAGAN, losses, on_device
 from ssagan_tf.config import Config
 from ssagan_tf.core import files
-from ssagan_tf.experiments.benchmark import literal, machine, operations
+from ssagan_tf.experiments.benchmark import machine, operations
 from ssagan_tf.export import exported
-from ssagan_tf.networks import Discriminator, Generator, TextEncoder
+from ssagan_tf.networks import Discriminator, Generator, TextEncoder, fast
 from ssagan_tf.noise import normals
 
 _WORDS, _CAPTION = 5450, 18
@@ -70,20 +70,10 @@ def _batch(settings: Settings) -> dict[str, tf.Tensor]:
     }
 
 
-def _model(settings: Settings, plain: Collection[str]) -> SSAGAN:
-    sizes: dict = {"base_filters": settings.nf, "image_size": settings.image_size}
-    text_encoder = TextEncoder(_WORDS)
-    if plain:
-        made = literal.model(plain, text_encoder, sizes, sizes)
-    else:
-        sizes["dtype"] = settings.precision
-        made = SSAGAN(
-            Generator(**sizes),
-            Discriminator(**sizes),
-            text_encoder,
-            fused=settings.fused,
-            gradient_checkpointing=settings.gradient_checkpointing,
-        )
+def _model(settings: Settings) -> SSAGAN:
+    sizes: dict = {"base_filters": settings.nf, "image_size": settings.image_size, "dtype": settings.precision}
+    options = {"fused": settings.fused, "gradient_checkpointing": settings.gradient_checkpointing}
+    made = SSAGAN(Generator(**sizes), Discriminator(**sizes), TextEncoder(_WORDS), **options)
     made.compile()
     blocks: list = [*made.generator.blocks, *made.require_discriminator().blocks]
     for block in blocks:
@@ -91,22 +81,27 @@ def _model(settings: Settings, plain: Collection[str]) -> SSAGAN:
     return made
 
 
-def _wanted(settings: Settings, plain: Collection[str]) -> dict[str, Collection[str]]:
-    """The sides, each with what it does as a plain program does."""
-    known: dict[str, Collection[str]] = {"ours": (), "literal": plain}
+def _variants(settings: Settings, tricks: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """The sides' names, and what each has switched off of those tricks that play a part."""
+    known = {"ours": (), "plain": tricks}
     if settings.variant == "each":
-        return known | {name: (name,) for name in plain}
+        return known | {f"without {name}": (name,) for name in tricks if name != "reorder"}
     return known if settings.variant == "both" else {settings.variant: known[settings.variant]}
+
+
+def _traced(function: tf.types.experimental.GenericFunction, off: tuple[str, ...], *inputs) -> Callable:
+    """The function, traced with tricks off."""
+    with fast.without(*off):
+        return function.get_concrete_function(*inputs)
 
 
 def train(settings: Settings) -> dict[str, Side]:
     """The training iteration, with frozen encoders and without DAMSM."""
     given, sides = _batch(settings), {}
-    for name, plain in _wanted(settings, literal.OF_TRAINING).items():
-        model = _model(settings, plain)
-        step = tf.function(model.train_step)
-        fused = settings.fused and not plain
-        count = operations.iteration_count(model.generator, model.discriminator, settings.batch, fused)
+    for name, off in _variants(settings, ("reorder", "remat")).items():
+        model = _model(settings)
+        step = _traced(tf.function(model.train_step), off, given)
+        count = operations.iteration_count(model.generator, model.discriminator, settings.batch, settings.fused)
 
         def call(step=step):
             return {name: float(value) for name, value in step(given).items()}
@@ -117,18 +112,13 @@ def train(settings: Settings) -> dict[str, Side]:
 
 def sample(settings: Settings) -> dict[str, Side]:
     """Pictures from noise and sentences."""
-    sizes: dict = {"base_filters": settings.nf, "image_size": settings.image_size}
-    noise, sentence = normals(range(settings.batch), 100), _sentences(settings.batch)
+    generator = Generator(settings.nf, settings.image_size, dtype=settings.precision)
+    given = tf.constant(normals(range(settings.batch), 100)), tf.constant(_sentences(settings.batch))
+    count = settings.batch * operations.generator_count(generator).forward
     sides = {}
-    for name, plain in _wanted(settings, literal.OF_SAMPLING).items():
-        generator = literal.generator(plain, **sizes) if plain else Generator(**sizes, dtype=settings.precision)
-        network = tf.function(lambda *given, generator=generator: generator(*given)[0])
-
-        def draw(network=network):
-            return network(tf.constant(noise), tf.constant(sentence)).numpy()
-
-        count = settings.batch * operations.generator_count(generator).forward
-        sides[name] = Side(draw, count, settings.batch)
+    for name, off in _variants(settings, ("reorder", "winograd")).items():
+        draw = _traced(tf.function(lambda *inputs: generator(*inputs)[0]), off, *given)
+        sides[name] = Side(lambda draw=draw: draw(*given).numpy(), count, settings.batch)
     return sides
 
 
@@ -261,8 +251,6 @@ def measure(settings: Settings) -> dict:
     if "ours" in sides and len(sides) > 1:
         others = {name: seconds[name] for name in sides if name != "ours"}
         report["gains"] = {name: machine.summary(_ratios(each, seconds["ours"])) for name, each in others.items()}
-        what = literal.OF_TRAINING | literal.OF_SAMPLING
-        report["plainly"] = {name: what[name] for name in others if name in what}
     elif len(sides) == 1 and before is not None:
         report |= {"peak_memory": machine.peak_memory(), "memory_before": before}
         report["peak_of_tensors"] = machine.peak_of_tensors()
