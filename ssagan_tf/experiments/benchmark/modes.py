@@ -118,7 +118,11 @@ def sample(settings: Settings) -> dict[str, Side]:
     sides = {}
     for name, off in _variants(settings, ("reorder", "winograd")).items():
         draw = _traced(tf.function(lambda *inputs: generator(*inputs)[0]), off, *given)
-        sides[name] = Side(lambda draw=draw: draw(*given).numpy(), count, settings.batch)
+
+        def call(draw=draw):
+            return draw(*given).numpy()
+
+        sides[name] = Side(call, count, settings.batch)
     return sides
 
 
