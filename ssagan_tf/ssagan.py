@@ -17,7 +17,7 @@ from ssagan_tf.networks import (
     text_encoder_of,
 )
 from ssagan_tf.networks.primitives import at_least_float32, register
-from ssagan_tf.step import replicas
+from ssagan_tf.step import random, replicas
 from ssagan_tf.step.augmentation import Augmentation
 from ssagan_tf.step.batches import BatchForm
 from ssagan_tf.step.finite import guarded
@@ -30,7 +30,7 @@ from ssagan_tf.weights.model_folder import PresetModel
 
 DAMSM_WEIGHTS = {"frozen": 0.05, "damsm": 0.1, "end_to_end": 0.1}
 LOSSES = ("discriminator_loss", "gradient_penalty", "generator_loss", "damsm_fake", "damsm_real")
-_LOOKS = ("real", "drawn", "penalty", "by G")  # of a step at what D sees, each varied anew
+_AUGMENT_STREAMS = ("real", "generated", "penalty", "generator")  # where a step augments what D sees, each anew
 _OPTIONS = (
     "text_training",
     "damsm_weight",
@@ -317,7 +317,7 @@ class SSAGAN(BatchModel, PresetModel):
         # The gradient goes by way of the pictures, so that none by D's weights is built.
         with tf.GradientTape(watch_accessed_variables=False) as fake_tape:
             fake_tape.watch(fake)
-            logits = self.require_discriminator()(self._seen(fake, "by G"), fixed_sentence)
+            logits = self.require_discriminator()(self._augment(fake, "generator"), fixed_sentence)
             generator_loss = losses.hinge_generator_loss(logits, self._global_batch(image))
             damsm_fake = self._damsm(batch, fake, fixed, self.damsm_weight, self._quirky_encoders)
             loss = self._scaled(generator_loss + damsm_fake)
@@ -345,13 +345,13 @@ class SSAGAN(BatchModel, PresetModel):
         embeddings = [part for part in self.text_encoder(batch["caption"], training=False) if part is not None]
         sentence, count = embeddings[-1], self._global_batch(image)
         done = 0 if self._evaluated is None else self._evaluated.of[LOSSES[0]].count
-        seed = tf.random.fold_in(tf.stack([tf.cast(self.seed, tf.int64), 0]), tf.cast(done, tf.int64))
+        seed = random.fold_in(tf.stack([tf.cast(self.seed, tf.int64), 0]), tf.cast(done, tf.int64))
         fake = tf.cast(self.generator(self._noise(batch, seed), sentence, training=False)[0], image.dtype)
-        real, mismatched, drawn = self._judged(image, fake, sentence)
+        real, mismatched, drawn = self._hinge_logits(image, fake, sentence)
         penalty = _zero(image)
         if self.penalised:
-            judge = self.require_discriminator()
-            penalty = losses.matching_aware_gradient_penalty(judge, image, sentence, count)
+            discriminator = self.require_discriminator()
+            penalty = losses.matching_aware_gradient_penalty(discriminator, image, sentence, count)
         damsm_real = _zero(image)
         if self.text_training != "frozen":
             damsm_real = self._damsm(batch, image, embeddings, 1.0, False)
@@ -374,14 +374,16 @@ class SSAGAN(BatchModel, PresetModel):
             if fused:
                 with tf.GradientTape(watch_accessed_variables=False) as given_tape:
                     given_tape.watch([image, sentence])
-                    features = discriminator.features(self._seen(image, "real"))
+                    features = discriminator.features(self._augment(image, "real"))
                     real = discriminator.logits(features, sentence)
                     total = tf.reduce_sum(real)
                 penalty = losses.penalty_of_gradients(given_tape.gradient(total, [image, sentence]), count)
-                drawn = discriminator.features(self._seen(fake, "drawn"))
+                drawn = discriminator.features(self._augment(fake, "generated"))
                 *mismatched, drawn = self._logits([*self._mismatched(features, sentence), (drawn, sentence)])
             else:
-                real, mismatched, drawn = self._judged(self._seen(image, "real"), self._seen(fake, "drawn"), sentence)
+                real, mismatched, drawn = self._hinge_logits(
+                    self._augment(image, "real"), self._augment(fake, "generated"), sentence
+                )
             hinge = losses.hinge_discriminator_loss(real, mismatched[0] if mismatched else None, drawn, count)
             loss = self._scaled(hinge + penalty)
         if self.augmentation is not None:
@@ -390,7 +392,7 @@ class SSAGAN(BatchModel, PresetModel):
         if self.penalised and not fused:
             with tf.GradientTape() as tape:
                 penalty = losses.matching_aware_gradient_penalty(
-                    lambda image, sentence: discriminator(self._seen(image, "penalty"), sentence),
+                    lambda image, sentence: discriminator(self._augment(image, "penalty"), sentence),
                     image,
                     sentence,
                     count,
@@ -399,7 +401,7 @@ class SSAGAN(BatchModel, PresetModel):
             self._update_discriminator(tape, loss)
         return hinge, penalty
 
-    def _judged(self, image, fake, sentence):
+    def _hinge_logits(self, image, fake, sentence):
         """D's logits of real, mismatched (a list of one or none) and generated pairs."""
         # Twice as many pictures in one pass: convolutions of small features are the faster for it.
         features, drawn = tf.split(self.require_discriminator().features(tf.concat([image, fake], 0)), 2)
@@ -475,17 +477,17 @@ class SSAGAN(BatchModel, PresetModel):
         if "noise" in batch:
             return tf.cast(batch["noise"], self.generator.compute_dtype)
         shape = [self._global_batch(batch["image"]), self.generator.noise_dim]
-        drawn = replicas.own_part(tf.random.stateless_normal(shape, seed))
+        drawn = replicas.own_part(random.normal(shape, seed))
         return tf.cast(drawn, self.generator.compute_dtype)
 
     def _seed_of_step(self) -> tf.Tensor:
         return tf.stack([tf.cast(self.seed, tf.int64), tf.cast(self.generator_optimizer.iterations, tf.int64)])
 
-    def _seen(self, pictures: tf.Tensor, look: str) -> tf.Tensor:
-        """What D sees of pictures at one of a step's looks; by seed and step alone, as the noise."""
+    def _augment(self, pictures: tf.Tensor, stream: str) -> tf.Tensor:
+        """What D sees of pictures in one of `_AUGMENT_STREAMS`; by seed and step alone, as the noise."""
         if self.augmentation is None:
             return pictures
-        return self.augmentation(pictures, tf.random.fold_in(self._seed_of_step(), _LOOKS.index(look)))
+        return self.augmentation(pictures, random.fold_in(self._seed_of_step(), _AUGMENT_STREAMS.index(stream)))
 
     @staticmethod
     def _global_batch(image: tf.Tensor) -> tf.Tensor:

@@ -112,12 +112,15 @@ def _from_records(prepared: Prepared, split: str, config: Config, first: int) ->
 
     def one_pass(number):
         pass_seed = tf.stack([tf.constant(seed, tf.int64), number])
-        paths = tf.data.Dataset.from_tensor_slices(tf.random.experimental.stateless_shuffle(shards, pass_seed))
+        paths = tf.data.Dataset.from_tensor_slices(
+            tf.random.experimental.stateless_shuffle(shards, pass_seed, alg="philox")
+        )
         records = paths.interleave(tf.data.TFRecordDataset, cycle_length=_SHARDS_AT_ONCE)
 
         # Not `shuffle`: its seed cannot be a tensor once a program has set a global one.
         def shuffled(number, chunk):
-            return tf.random.experimental.stateless_shuffle(chunk, tf.random.fold_in(pass_seed, number))
+            chunk_seed = tf.random.fold_in(pass_seed, number, alg="philox")
+            return tf.random.experimental.stateless_shuffle(chunk, chunk_seed, alg="philox")
 
         return records.batch(_SHUFFLED_TOGETHER).enumerate().map(shuffled).unbatch()
 
@@ -138,9 +141,9 @@ def _parsed(record):
 
 def _augmented(example, seed, encoder, config):
     """One caption of its several, a random or the central square of the picture, mirrored or not."""
-    caption_seed, word_seed, crop_seed, flip_seed = tf.unstack(tf.random.split(seed, 4))
+    caption_seed, word_seed, crop_seed, flip_seed = tf.unstack(tf.random.split(seed, 4, alg="philox"))
     captions, picture = example["captions"], example["picture"]
-    which = tf.random.stateless_uniform([], caption_seed, 0, tf.size(captions), tf.int32)
+    which = tf.random.stateless_uniform([], caption_seed, 0, tf.size(captions), tf.int32, alg="philox")
     size = [config.model.image_size, config.model.image_size, 3]
     if config.data.random_crop:
         picture = tf.image.stateless_random_crop(picture, size, crop_seed)

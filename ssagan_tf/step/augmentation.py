@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 
 from ssagan_tf.networks.primitives import at_least_float32, register, stated
-from ssagan_tf.step import replicas
+from ssagan_tf.step import random, replicas
 
 TARGET = 0.6  # of the mean sign of real pictures' logits, as published
 FIXED = 0.5  # probability of each kind of variation if nothing steers it
@@ -139,7 +139,7 @@ class Augmentation(keras.layers.Layer):
         """(B, S, S, 3) of this replica -> the same shape and dtype, by `seed` (2,) int64 on any number of them."""
         precise = at_least_float32(pictures)
         shape = [tf.shape(pictures)[0] * replicas.replicas(), _KINDS + _NUMBERS]
-        uniform = replicas.own_part(tf.random.stateless_uniform(shape, seed))
+        uniform = replicas.own_part(random.uniform(shape, seed))
         seen = varied(precise, tf.convert_to_tensor(self.chance), tf.cast(uniform, precise.dtype))
         return tf.cast(seen, pictures.dtype)
 

@@ -57,7 +57,7 @@ class CaptionEncoder(tf.Module):
             (max_words,) int64, zeros after the end.
         """
         known = self.known_ids(text[None])[0].values
-        order = tf.argsort(tf.random.stateless_uniform(tf.shape(known), seed))
+        order = tf.argsort(tf.random.stateless_uniform(tf.shape(known), seed, alg="philox"))
         kept = tf.gather(known, tf.sort(order[: self.max_words]))
         kept = tf.pad(kept, [[0, self.max_words - tf.size(kept)]])
         return tf.ensure_shape(kept, [self.max_words])

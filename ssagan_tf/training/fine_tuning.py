@@ -117,8 +117,8 @@ def carry_over(model: SSAGAN, source: SSAGAN, seed: int) -> Carried:
         seed: of the new rows.
     """
     have = source.sampling_variables() | source.training_variables()
-    judge, theirs, ours = model.require_discriminator(), source.require_vocabulary(), model.require_vocabulary()
-    added = len(judge.blocks) - (len(source.discriminator.blocks) if source.discriminator else 0)
+    discriminator, theirs, ours = model.require_discriminator(), source.require_vocabulary(), model.require_vocabulary()
+    added = len(discriminator.blocks) - (len(source.discriminator.blocks) if source.discriminator else 0)
     old, new = [], []
     for name, variable in (model.sampling_variables() | model.training_variables()).items():
         found = have.get(_BLOCK.sub(lambda block: f"discriminator/block_{int(block[1]) - added}/", name))
@@ -132,7 +132,7 @@ def carry_over(model: SSAGAN, source: SSAGAN, seed: int) -> Carried:
             continue
         old.append(name)
     if source.discriminator is not None:
-        grown: list = [*model.generator.blocks[len(source.generator.blocks) :], *judge.blocks[:added]]
+        grown: list = [*model.generator.blocks[len(source.generator.blocks) :], *discriminator.blocks[:added]]
         for block in grown:
             block.gate.assign(0.0)
     unknown = [word for word in ours.words if word not in theirs]
@@ -154,7 +154,7 @@ def freeze(model: SSAGAN, blocks: int, grown_from: int | None) -> None:
     """
     if not blocks:
         return
-    judge = model.require_discriminator()
-    added = 0 if grown_from is None else (judge.image_size // grown_from).bit_length() - 1
-    for layer in [judge.from_rgb, *judge.blocks[added : added + blocks]]:
+    discriminator = model.require_discriminator()
+    added = 0 if grown_from is None else (discriminator.image_size // grown_from).bit_length() - 1
+    for layer in [discriminator.from_rgb, *discriminator.blocks[added : added + blocks]]:
         layer.trainable = False
