@@ -62,25 +62,19 @@ def test_each_trick_is_another_graph_and_all_are_on_by_default():
     assert len(found) == 1 + len(fast.TRICKS)
 
 
-def test_what_lies_between_a_norm_and_a_convolution_is_not_kept_for_the_gradient(randomize):
+def test_what_lies_between_a_norm_and_a_convolution_is_not_kept_for_the_gradient(randomize, allocated):
     block = SSACNBlock(8, 8, 6, None)
     # TensorFlow's allocator does not count what is below 256 KB.
     x, sentence, mask = tf.random.stateless_normal([4, 64, 64, 8], [0, 1]), tf.ones([4, 6]), tf.ones([4, 64, 64, 1])
     block(x, sentence, mask)
     randomize(block)
 
-    def in_memory() -> int:
-        try:
-            return tf.config.experimental.get_memory_info("CPU:0")["current"]
-        except ValueError as error:
-            pytest.skip(f"TensorFlow's allocator does not tell without oneDNN: {error}")
-
     def kept(*off) -> float:
         gc.collect()
-        before = in_memory()
+        before = allocated()
         with tf.GradientTape() as tape, fast.without(*off):
             out, _ = fast.generator_block(block, x, sentence, mask, training=True)
-        after = in_memory()
+        after = allocated()
         assert tape.gradient(out, block.gate.value) is not None
         return (after - before) / (4 * x.shape.num_elements())
 

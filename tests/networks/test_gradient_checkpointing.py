@@ -53,19 +53,32 @@ def test_training_is_the_same_with_it(in_float64, options, monkeypatch):
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
-def test_gradients_of_half_precision_are_finite_and_the_same(precision, randomize):
-    generator = randomize(Generator(2, 16, 5, 6, 3, dtype=precision))
-    noise, sentence = (tf.random.stateless_normal([4, size], [0, size]) for size in (5, 6))
+def test_gradients_of_half_precision_are_as_near_to_those_of_float64_as_without(precision, randomize):
+    half = randomize(Generator(2, 16, 5, 6, 3, dtype=precision))
+    precise = Generator(2, 16, 5, 6, 3, dtype="float64")
+    start = half.get_weights()
 
-    def gradients(checkpointing):
+    def gradients(generator, checkpointing) -> list[np.ndarray]:
+        noise, sentence = (tf.random.stateless_normal([4, size], [0, size]) for size in (5, 6))
+        inputs = [tf.cast(given, generator.compute_dtype) for given in (noise, sentence)]
+        generator.set_weights(start)
         with tf.GradientTape() as tape:
-            image, _ = generator(noise, sentence, training=True, checkpointing=checkpointing)
+            image, _ = generator(*inputs, training=True, checkpointing=checkpointing)
             loss = tf.reduce_sum(image[..., 0])
-        return tape.gradient(loss, generator.trainable_variables)
+        return [gradient.numpy() for gradient in tape.gradient(loss, generator.trainable_variables)]
 
-    for one, other in zip(gradients(False), gradients(True), strict=True):
-        assert np.isfinite(other).all()
-        np.testing.assert_allclose(other, one, rtol=0.05, atol=0.05 * np.abs(one).max() + 1e-3)
+    plain, again = gradients(half, False), gradients(half, True)
+    exact = gradients(precise, False)
+    # By layer of the generator: some gradients are zero but for rounding, as that of a bias before a batch norm.
+    layers = [variable.path.split("/")[1] for variable in half.trainable_variables]
+    for layer in set(layers):
+        of_plain, of_again, moved = (
+            np.sqrt(
+                sum(np.sum((one - other) ** 2.0) for one, other, of in zip(*pair, layers, strict=True) if of == layer)
+            )
+            for pair in ((plain, exact), (again, exact), (again, plain))
+        )
+        assert of_again < 1.05 * of_plain and moved < 0.25 * of_plain, layer
 
 
 def test_convolutions_of_the_generators_blocks_are_computed_again():
