@@ -37,8 +37,12 @@ def trained(**options) -> tuple[list[dict], list[tuple[str, np.ndarray]]]:
 @pytest.mark.parametrize("options", [{}, {"fused": True, "text_training": "end_to_end"}], ids=["damsm", "fused"])
 def test_training_is_the_same_with_it(in_float64, options, monkeypatch):
     again = []
-    count = lambda block, *inputs, **given: again.append(block) or recomputed(block, *inputs, **given)  # noqa: E731
-    monkeypatch.setattr(networks.generator, "recomputed", count)
+
+    def counted(compute, block, *inputs, **options):
+        again.append(block)
+        return recomputed(compute, block, *inputs, **options)
+
+    monkeypatch.setattr(networks.generator, "recomputed", counted)
     logs, state = trained(**options)
     assert not again
     same_logs, same_state = trained(**options, gradient_checkpointing=True)
