@@ -48,9 +48,9 @@ def test_machines_that_wait_find_each_other_and_leave_their_ports_free():
 
 
 def test_who_does_not_come_is_named(monkeypatch, caplog):
-    monkeypatch.setattr(cluster, "_PATIENCE", 0.7)
+    monkeypatch.setattr(cluster, "_PATIENCE", 1.0)
     own, other, missing = free_addresses(3)
-    with socket.create_server(("127.0.0.1", int(other.rpartition(":")[2]))), caplog.at_level("INFO"):
+    with socket.create_server(("127.0.0.1", int(other.rpartition(":")[2]))), caplog.at_level("INFO", logger="absl"):
         with pytest.raises(UserError, match=f"did not come. Received: no answer from {missing} in 1 seconds"):
             cluster.wait_for_others(own, [other, missing])
     assert caplog.text.count(f"Waiting for {missing} for") >= 2
