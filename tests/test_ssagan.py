@@ -344,17 +344,18 @@ def test_an_evaluation_tells_the_losses_in_inference_mode_and_changes_nothing(re
 
 
 def test_predictions_are_the_pictures_of_seed_0_for_each_caption(ready):
+    # 5e-6: the batch's size decides how oneDNN orders sums of float32; 1.1e-6 was seen.
     model = ready(max_words=4)
     captions = ["a red bird", "yellow wings", "a bird"]
     found = model.predict(captions, batch_size=2, verbose=0)
     assert found.dtype == np.float32
     np.testing.assert_allclose((found + 1) * 127.5, model.generate(captions, seed=0), atol=1)
-    np.testing.assert_allclose(model.predict("a red bird", verbose=0), found[:1], atol=1e-6)
+    np.testing.assert_allclose(model.predict("a red bird", verbose=0), found[:1], atol=5e-6)
     ids = model.to_ids(tf.constant(captions))
     for data in (ids.numpy(), {"caption": ids.numpy()}, tf.data.Dataset.from_tensor_slices(captions).batch(3)):
-        np.testing.assert_allclose(model.predict(data, verbose=0), found, atol=1e-6)
+        np.testing.assert_allclose(model.predict(data, verbose=0), found, atol=5e-6)
     given = np.ones((3, 5), "float32")
-    np.testing.assert_allclose(model.predict_step({"caption": ids, "noise": given}), model(ids, given), atol=1e-6)
+    np.testing.assert_allclose(model.predict_step({"caption": ids, "noise": given}), model(ids, given), atol=5e-6)
     wrongs = [({"image": ids}, "no captions"), (["owl"], "no word that the model knows"), ([], "nothing to draw")]
     wrongs += [
         (None, "nothing to draw"),
