@@ -27,7 +27,7 @@ SETTINGS = SettingFlags(
 _EXTRACTOR = cli.path_flag(
     "extractor",
     None,
-    "What kernel distances are measured with: as evaluate.py. Drawn birds have their own.",
+    "What kernel distances are measured with: as evaluate.py. Rendered birds have their own.",
     ("https",),
 )
 _FROM = cli.path_flag("from", "synthbirds_64", "Model that fine_tuned goes on from, as train.py.", ("hf", "kaggle"))

@@ -2,7 +2,7 @@
 
     python scripts/benchmark.py --mode=train --nf=32 --batch=4                       # an iteration at 256 pixels
     python scripts/benchmark.py --mode=train --nf=32 --batch=4 --variant=both        # against the plain layers, in turn
-    python scripts/benchmark.py --mode=train --nf=32 --batch=4 --variant=each        # what each trick gives
+    python scripts/benchmark.py --mode=train --nf=32 --batch=4 --variant=each        # what each optimization gives
     python scripts/benchmark.py --mode=sample --nf=64 --batch=8
     python scripts/benchmark.py --mode=text --batch=24
     python scripts/benchmark.py --mode=data --batch=24
@@ -11,7 +11,7 @@
 Time is the median of several calls after two that do not count, with the range. Operations are counted from the layers'
 sizes, as if all convolutions were direct, without what --gradient_checkpointing computes again; their share is of the
 rate at which the machine multiplies large matrices, measured between the calls.
---variant=plain computes what the layers say as they say it; see `ssagan_tf.networks.fast`, which has the tricks.
+--variant=plain computes what the layers say as they say it; see `ssagan_tf.networks.fast` for the optimizations.
 """
 
 import json
@@ -40,7 +40,7 @@ _VARIANT = flags.DEFINE_enum(
     "variant",
     "ours",
     ["ours", "plain", "both", "each"],
-    "plain: with all tricks switched off; both: in turn; each: also with one switched off.",
+    "plain: with all optimizations switched off; both: in turn; each: also with one switched off.",
 )
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Calls that count.", lower_bound=1)
 _JSON = flags.DEFINE_bool("json", False, "All figures as JSON.")

@@ -19,7 +19,7 @@ from ssagan_tf.export import comparison
 
 _MODEL = cli.path_flag("model", None, "Run folder or model folder that was exported.", ("hf", "kaggle"), required=True)
 _EXPORT = cli.path_flag("export", None, "Folder that export.py wrote.", required=True)
-_FILE = cli.path_flag("captions_file", None, "What to draw, a caption a line [default: eight drawn birds].")
+_FILE = cli.path_flag("captions_file", None, "What to draw, a caption a line [default: eight rendered birds].")
 _COUNT = flags.DEFINE_integer("count", 4, "Pictures of each caption.", lower_bound=1, upper_bound=1000)
 
 

@@ -80,16 +80,15 @@ def main(_) -> None:
 
     model = load_model(_MODEL.value, _CHECKPOINT.value, trust=_TRUST.value)
     data = report.open_data(_MODEL.value, _DATASET.value, _DATA_DIR.value, model.generator.image_size)
-    several = _DRAWS.value > 1
-    score = functools.partial(report.evaluate_draws, draws=_DRAWS.value) if several else report.evaluate
-    score(
-        model,
-        data,
-        _METRICS.value,
-        _PROTOCOL.value or protocols.usual(data.name),
-        _COUNT.value,
-        _OUT.value,
-        _DAMSM.value,
+    evaluate = functools.partial(report.evaluate_draws, _DRAWS.value) if _DRAWS.value > 1 else report.evaluate
+    evaluate(
+        model=model,
+        data=data,
+        metrics=_METRICS.value,
+        protocol=_PROTOCOL.value or protocols.usual(data.name),
+        count=_COUNT.value,
+        out=_OUT.value,
+        damsm=_DAMSM.value,
         seed=_SEED.value,
         truncation=None if _TRUNCATION.value is None else truncation_of(_TRUNCATION.value),
         extractor=_EXTRACTOR.value,

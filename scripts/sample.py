@@ -7,8 +7,8 @@
     python scripts/sample.py --model=runs/mine --caption="a red bird" --caption="a blue bird" --interpolate
     python scripts/sample.py --model=runs/mine --caption="a red bird" --seed=1 --to_seed=2 --interpolate
 
-The model is a run folder made by train.py or a model folder; without --model, the small one of drawn birds that comes
-with the package. The same caption and seed give the same picture.
+The model is a run folder made by train.py or a model folder; without --model, the small one of rendered birds that
+comes with the package. The same caption and seed give the same picture.
 A model folder that holds TFLite files of its weights is sampled by LiteRT, which starts in a fraction of TensorFlow's
 time and gives the same pictures, to within 1 of 255 levels.
 --interpolate goes from the first caption to the second, or from one seed to the other, and writes a strip as PNG and,

@@ -1,6 +1,6 @@
 """Trains SSA-GAN on captioned pictures, or resumes a training.
 
-    python scripts/train.py --dataset=synthbirds --preset=small        # drawn birds, minutes on a CPU
+    python scripts/train.py --dataset=synthbirds --preset=small        # rendered birds, minutes on a CPU
     python scripts/train.py --dataset=cub --data_dir=CUB               # birds at 256 pixels as published, for a GPU
     python scripts/train.py --dataset=cub --data_dir=CUB --preset=small --steps=4000        # the same, on a CPU
     python scripts/train.py --dataset=folder --data_dir=PICTURES --preset=small --out=runs/mine

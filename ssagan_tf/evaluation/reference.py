@@ -73,7 +73,7 @@ def matching(pictures: Sequence[Described], candidates: Sequence[tuple[Described
         pictures: that look for their caption.
         candidates: the captions to choose from, each with the picture that it was written for.
         near: whether captions of the picture's own class may be mismatched ones too. Not published, and harder: of
-            drawn birds, all that is wrong may be the beak.
+            rendered birds, all that is wrong may be the beak.
     """
     if pictures[0].truth:
         rule = true_of([picture.truth for picture in pictures], [caption.attributes for _, caption in candidates])

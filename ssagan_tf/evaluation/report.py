@@ -76,11 +76,13 @@ def evaluate(
     how = named_protocol(protocol, extractor)
     if how.extractor == "synthbirds" and data.name not in DRAWN:
         raise UserError(
-            f"The attribute network knows drawn birds only. Received: extractor 'synthbirds' for {data.name}. "
+            f"The attribute network knows rendered birds only. Received: extractor 'synthbirds' for {data.name}. "
             "Use --protocol=clean or ttur."
         )
-    seer = open_clip(clip) if "clip" in metrics else None  # if it is missing, that is told before anything is drawn
-    evaluation = Evaluation(model, data, how, count, out, damsm, seed, truncation, seer)
+    clip_model = (
+        open_clip(clip) if "clip" in metrics else None
+    )  # if it is missing, that is told before anything is drawn
+    evaluation = Evaluation(model, data, how, count, out, damsm, seed, truncation, clip_model)
     if "r_precision" in metrics:
         evaluation.encoders  # noqa: B018 - read now for the same reason
         evaluation.asked.check_r_precision()
@@ -97,22 +99,10 @@ def evaluate(
     return report
 
 
-def evaluate_draws(
-    model: TextToImage,
-    data: Prepared | Source,
-    metrics: Sequence[str],
-    protocol: str,
-    count: int,
-    out: str | os.PathLike,
-    damsm: str | os.PathLike | None = None,
-    *,
-    draws: int,
-    seed: int = 0,
-    **options,
-) -> dict:
+def evaluate_draws(draws: int, *, count: int, out: str | os.PathLike, seed: int = 0, **arguments) -> dict:
     """`evaluate` by several sets of seeds, each in a folder OUT/draw-0, ... of its own.
 
-    The seeds of draw k begin at `seed + k * count`. Arguments and errors are those of `evaluate`.
+    The seeds of draw k begin at `seed + k * count`. The other arguments and errors are those of `evaluate`.
 
     Returns:
         The report, as of `evaluate`; each score has the mean as its "value", the standard deviation over draws as its
@@ -121,8 +111,7 @@ def evaluate_draws(
     """
     folder = pathlib.Path(out)
     reports = [
-        evaluate(model, data, metrics, protocol, count, folder / f"draw-{k}", damsm, seed=seed + k * count, **options)
-        for k in range(draws)
+        evaluate(count=count, out=folder / f"draw-{k}", seed=seed + k * count, **arguments) for k in range(draws)
     ]
     shared = [name for name in reports[0]["scores"] if all(name in report["scores"] for report in reports)]
     return _write(folder, {name: _over_draws([report["scores"][name] for report in reports]) for name in shared})

@@ -83,7 +83,7 @@ def ablate(
         variants: names in `VARIANTS`.
         seeds: each trains every variant once.
         count: pictures to score.
-        extractor: of the features that a kernel distance is measured in, in place of TF-GAN's Inception; drawn birds
+        extractor: of the features that a kernel distance is measured in, in place of TF-GAN's Inception; rendered birds
             have one of their own.
         start: model that "fine_tuned" goes on from.
 

@@ -183,20 +183,28 @@ def told() -> Iterator[None]:
     raise UserError(re.sub(r"\\(.)", r"\1", parts[1]))  # a graph escapes quotes
 
 
-def warn_of_bright(batch, index=0) -> dict:
+def warn_of_bright(batch, index) -> dict:
     """Says on stderr, at the batch of index 0, if no pixel is below 0: pictures in [0, 1] are a frequent slip.
 
     It is for the data, not for the step: XLA cannot compile what prints.
 
+    Args:
+        batch: with its "image" (B, S, S, 3), floats.
+        index: of the batch, from 0.
+
     Returns:
         The batch.
     """
-    tf.cond(
-        tf.equal(index, 0) & (tf.reduce_min(batch["image"]) >= 0),
-        lambda: tf.print(
-            'warning: no pixel of "image" is below 0. If pictures are in [0, 1], give 2 * pictures - 1.',
-            output_stream=sys.stderr,
-        ),
-        tf.no_op,
-    )
+
+    def look():
+        return tf.cond(
+            tf.reduce_min(batch["image"]) >= 0,
+            lambda: tf.print(
+                'warning: no pixel of "image" is below 0. If pictures are in [0, 1], give 2 * pictures - 1.',
+                output_stream=sys.stderr,
+            ),
+            tf.no_op,
+        )
+
+    tf.cond(tf.equal(index, 0), look, tf.no_op)
     return batch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -53,7 +53,7 @@ class BatchModel(keras.Model):
         if isinstance(callbacks, Sequence) and any(isinstance(callback, _SCHEDULERS) for callback in callbacks):
             callbacks = [*callbacks, RatesTogether()]
         with told():
-            x = self._checked(x, y)
+            x = self._checked(x, y, warn_of_bright)
             return super().fit(x, None, *args, validation_data=validation_data, callbacks=callbacks, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
@@ -73,8 +73,8 @@ class BatchModel(keras.Model):
         with told():
             return super().test_on_batch(self._checked(x, y), None, *args, **kwargs)
 
-    def _checked(self, data, targets=None):
-        """The data, of which so much was checked as shows before it is read."""
+    def _checked(self, data, targets=None, look: Callable = lambda batch, index: batch):
+        """The data, of which so much was checked as shows before it is read; `look` passes each batch on."""
         form = self.batch_form
         if targets is not None:
             form.check((data, targets))
@@ -83,16 +83,18 @@ class BatchModel(keras.Model):
             if self.jit_compile and spec["caption"].dtype == tf.string and not form.reads_text:
                 data = data.map(form.with_ids)  # XLA knows no text
             if isinstance(data.element_spec, Mapping):
-                data = data.enumerate().map(lambda index, batch: warn_of_bright(batch, index))
+                data = data.enumerate().map(lambda index, batch: look(batch, index))
         elif isinstance(data, keras.utils.PyDataset):
             first = data[0]
-            if isinstance(form.check(first)["caption"], tf.Tensor) and not isinstance(first["caption"], tf.Tensor):
+            if isinstance(look(form.check(first), 0)["caption"], tf.Tensor) and not isinstance(
+                first["caption"], tf.Tensor
+            ):
                 raise UserError("Keras has no text of NumPy. Received: text. Give tf.constant(captions) in each batch.")
         elif isinstance(data, Iterator):
             # Keras takes generators of tuples alone.
-            return ((warn_of_bright(form.check(batch), index),) for index, batch in enumerate(data))
+            return ((look(form.check(batch), index),) for index, batch in enumerate(data))
         elif data is None or isinstance(data, Mapping | np.ndarray | tf.Tensor | list | tuple | str):
-            return warn_of_bright(form.check(data))
+            return look(form.check(data), 0)
         return data
 
     def optimizers(self) -> list[keras.optimizers.Optimizer]:

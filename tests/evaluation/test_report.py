@@ -121,7 +121,7 @@ def test_a_model_is_scored_against_the_data_that_it_was_trained_on(tmp_path):
 def test_the_protocol_of_drawn_birds_is_refused_for_photographs(model, birds, tmp_path):
     photographs = copy.copy(birds)
     photographs.name = "folder"
-    with pytest.raises(UserError, match="drawn birds only. Received: extractor 'synthbirds' for folder"):
+    with pytest.raises(UserError, match="rendered birds only. Received: extractor 'synthbirds' for folder"):
         evaluate(model, photographs, ["fid"], "synthbirds", 4, tmp_path)
     assert not any(tmp_path.iterdir())
 
@@ -275,7 +275,8 @@ def test_protocols_name_known_filters():
 
 
 def test_draws_give_mean_and_spread(model, birds, tmp_path):
-    report = evaluate_draws(model, birds, ["semantics"], "synthbirds", 8, tmp_path, draws=2, seed=5)
+    given = {"model": model, "data": birds, "metrics": ["semantics"], "protocol": "synthbirds"}
+    report = evaluate_draws(2, count=8, out=tmp_path, seed=5, **given)
     found = report["scores"]["semantics"]
     alone = [
         evaluate(model, birds, ["semantics"], "synthbirds", 8, tmp_path / f"draw-{k}", seed=5 + 8 * k)["scores"]

@@ -1,4 +1,4 @@
-"""The embedded data set "synthbirds": drawn birds with captions, and the truth about both.
+"""The embedded data set "synthbirds": rendered birds with captions, and the truth about both.
 
 Everything follows from (seed, split, index) alone; nothing is stored or downloaded.
 """

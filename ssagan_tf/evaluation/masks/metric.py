@@ -45,7 +45,7 @@ class Pair(typing.NamedTuple):
 
 
 def masks(evaluation: Evaluation) -> Scores:
-    """The scores "masks" and, of drawn birds, "masks_bird": area under the ROC curve, mean over stages and pictures.
+    """The scores "masks" and, of rendered birds, "masks_bird": area under the ROC curve, mean over stages and pictures.
 
     Both have "stages" too, with everything of `MaskScores.results`: for the changed pixels; for the bird; for the parts
     whose colour the swapped word names ("word"), and for each part.

@@ -22,7 +22,7 @@ LIKENESS_RULE = f"attributes by the attribute network; of {PLACES} birds that ha
 
 
 def likest_birds(pictures: np.ndarray, network: AttributeNetwork) -> list[Bird]:
-    """The drawn bird that each picture is most like.
+    """The rendered bird that each picture is most like.
 
     Args:
         pictures: uint8 (N, S, S, 3).

@@ -1,4 +1,4 @@
-"""The network that reads attributes off drawn birds, with the weights that are shipped."""
+"""The network that reads attributes from rendered birds, with the weights that are shipped."""
 
 import dataclasses
 
