@@ -155,9 +155,9 @@ def test_the_installed_commands_draw_train_and_help_from_another_folder(installe
 @pytest.mark.slow
 def test_the_installed_commands_name_themselves_where_they_refuse(installed, tmp_path):
     done = run(installed / "ssagan-train", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (
-        2,
-        "error: Missing: --dataset. Received: none. Give one of cub, coco, folder, synthbirds. See ssagan-train --help.\n",
+    told = (
+        "error: Missing: --dataset. Received: none. Give one of cub, coco, folder, synthbirds. See ssagan-train --help."
     )
+    assert (done.returncode, done.stderr) == (2, f"{told}\n")
     done = run(installed / "ssagan-sample-tflite", "--nothing", cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.endswith(". See ssagan-sample-tflite --help.\n")
