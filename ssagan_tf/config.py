@@ -71,7 +71,7 @@ class ModelConfig:
     mask_blocks: int | None = setting(None, "Number of leading generator blocks that have a mask. none: all.", (0, 100))
     end_to_end_weight: float = setting(1.0, "Factor on the generator's gradient to the text encoder.", (0, 10**6))
     global_negatives: bool = setting(True, "DAMSM's negatives are the captions of all devices.")
-    penalised: bool = setting(True, "Train the discriminator with its gradient penalty.")
+    gradient_penalty: bool = setting(True, "Train the discriminator with its gradient penalty.")
     mismatched_pairs: bool = setting(True, "Show the discriminator real pictures with wrong captions.")
     grown_from: int | None = setting(None, "Image size that a grown model was first built for.", (8, 1024))
 
@@ -239,7 +239,7 @@ class Config:
 _PARTS = tuple(field.name for field in dataclasses.fields(Config))
 SETTINGS: dict[str, Setting] = settings_of(model=ModelConfig, data=DataConfig, train=TrainConfig)
 # Names of earlier versions, whose files go on being read.
-_RENAMED = {"start": "initial_model", "stop_memorised": "stop_overfitting"}
+_RENAMED = {"penalised": "gradient_penalty", "start": "initial_model", "stop_memorised": "stop_overfitting"}
 _GONE = ("pretraining_family",)  # follows from the data set now
 
 

@@ -14,7 +14,7 @@ from ssagan_tf import losses
 from ssagan_tf.config import Config, ModelConfig
 from ssagan_tf.core import files
 from ssagan_tf.errors import UserError
-from ssagan_tf.networks import CompactImageEncoder, ImageEncoder, SentenceEncoder, text_encoder_of
+from ssagan_tf.networks import SentenceEncoder, image_encoder_of, text_encoder_of
 from ssagan_tf.networks.primitives import stated
 from ssagan_tf.step import replicas
 from ssagan_tf.step.batches import BatchForm
@@ -70,11 +70,8 @@ class DAMSM(BatchModel):
             UserError: the model has no image encoder.
         """
         text_encoder = text_encoder_of(config, len(vocabulary))
-        if config.image_encoder == "inception":
-            image_encoder = ImageEncoder(config.sentence_dim, name="image_encoder")
-        elif config.image_encoder == "compact":
-            image_encoder = CompactImageEncoder(config.sentence_dim, config.image_size, name="image_encoder")
-        else:
+        image_encoder = image_encoder_of(config)
+        if image_encoder is None:
             raise UserError("DAMSM needs an image encoder. Received: image_encoder=None. Use 'compact' or 'inception'.")
         return cls(text_encoder, image_encoder, config.global_negatives, **kwargs)
 

@@ -106,9 +106,9 @@ def word_loss(
     attention = _unnormalised_attention(regions, words, lengths, gamma1)
     total = tf.reduce_sum(attention, 1)
     context = tf.matmul(attention, _flat(regions), transpose_a=True)
-    said = tf.reshape(words, [-1, words.shape[-1]])
+    flat_words = tf.reshape(words, [-1, words.shape[-1]])
     # The length of a context does not matter for a cosine, so it is divided only where that is cheap.
-    cosine = _cosine(context, said[None], total)
+    cosine = _cosine(context, flat_words[None], total)
     cosine = tf.reshape(cosine, [-1, tf.shape(words)[0], tf.shape(words)[1]])
     real_word = tf.sequence_mask(lengths, tf.shape(words)[1])[None]
     per_word = tf.where(real_word, gamma2 * cosine, cosine.dtype.min)

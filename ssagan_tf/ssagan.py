@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import typing
+
 import keras
 import tensorflow as tf
 
 from ssagan_tf import losses
-from ssagan_tf.config import TEXT_TRAININGS, ModelConfig
+from ssagan_tf.config import TEXT_TRAININGS, Config, ModelConfig
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import (
-    CompactImageEncoder,
     Discriminator,
     Generator,
-    ImageEncoder,
     SentenceEncoder,
+    image_encoder_of,
     text_encoder_of,
 )
 from ssagan_tf.networks.primitives import at_least_float32, register
 from ssagan_tf.step import random, replicas
+from ssagan_tf.step.ablation import Ablation
 from ssagan_tf.step.augmentation import Augmentation
 from ssagan_tf.step.batches import BatchForm
 from ssagan_tf.step.finite import guarded
@@ -26,19 +30,18 @@ from ssagan_tf.step.model import BatchModel
 from ssagan_tf.step.optimizers import chosen_optimizers
 from ssagan_tf.text.captions import lengths_of
 from ssagan_tf.text.vocabulary import Vocabulary
-from ssagan_tf.weights.model_folder import PresetModel
+from ssagan_tf.text_to_image import TextToImage
+from ssagan_tf.weights import model_folder, tensor_files
 
 DAMSM_WEIGHTS = {"frozen": 0.05, "damsm": 0.1, "end_to_end": 0.1}
 LOSSES = ("discriminator_loss", "gradient_penalty", "generator_loss", "damsm_fake", "damsm_real")
 _AUGMENT_STREAMS = ("real", "generated", "penalty", "generator")  # where a step augments what D sees, each anew
+_PARTS = ("generator", "discriminator", "text_encoder", "image_encoder", "augmentation")
+_OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer", "encoder_optimizer")
 _OPTIONS = (
     "text_training",
     "damsm_weight",
     "published",
-    "end_to_end_weight",
-    "global_negatives",
-    "penalised",
-    "mismatched_pairs",
     "fused",
     "gradient_checkpointing",
     "max_words",
@@ -47,7 +50,7 @@ _OPTIONS = (
 
 
 @register
-class SSAGAN(BatchModel, PresetModel):
+class SSAGAN(BatchModel, TextToImage):
     """Text to image with semantic-spatial aware GAN (Liao et al., CVPR 2022).
 
     Saved with `save_to_preset`, a folder, and read with `from_preset`; or as one `.keras` file with `save`.
@@ -65,22 +68,22 @@ class SSAGAN(BatchModel, PresetModel):
             text encoder, 0.1 otherwise.
         published: with the published quirk of joint training: the text encoder's dropout is on and the image encoder's
             batch norms use and move batch statistics, for real and generated pictures alike. Off: inference mode.
-        end_to_end_weight: factor on the gradient by which the generator's loss reaches the text encoder; its learning
-            rate is that of `encoder_optimizer`.
-        global_negatives: whether the captions of all replicas are DAMSM's negatives, or each replica's its own.
-        penalised: with the gradient penalty of the discriminator; published with.
-        mismatched_pairs: whether the discriminator sees real pictures with other pictures' sentences; published with.
         fused: hinge loss and gradient penalty in one update of the discriminator, which passes the real pictures
             through once; faster, and another training than the published one with its two updates.
         gradient_checkpointing: the features of the generator's blocks are computed again for the gradient instead of
             kept while the discriminator learns: less memory, some more time, the same training.
         max_words: width of a caption when sampling.
         augmentation: varies what the discriminator sees; None: it sees pictures as they are, as published.
+        ablation: what is left out or weighted otherwise for an experiment; None: nothing.
         seed: of the noise drawn in training, and of those variations.
 
     Raises:
         UserError: parts that do not fit together.
     """
+
+    presets: typing.ClassVar = model_folder.PRESETS
+    settings = Config()  # those that the model was read with
+    terms = ""  # of the data that it was trained on, if its folder says any
 
     def __init__(
         self,
@@ -92,13 +95,10 @@ class SSAGAN(BatchModel, PresetModel):
         text_training: str | None = None,
         damsm_weight: float | None = None,
         published: bool = False,
-        end_to_end_weight: float = 1.0,
-        global_negatives: bool = True,
-        penalised: bool = True,
-        mismatched_pairs: bool = True,
         fused: bool = False,
         gradient_checkpointing: bool = False,
         augmentation: Augmentation | None = None,
+        ablation: Ablation | None = None,
         max_words: int = 18,
         seed: int = 0,
         **kwargs,
@@ -111,10 +111,7 @@ class SSAGAN(BatchModel, PresetModel):
         self.text_training = text_training
         self.damsm_weight = DAMSM_WEIGHTS.get(text_training) if damsm_weight is None else damsm_weight
         self.published = published
-        self.end_to_end_weight = end_to_end_weight
-        self.global_negatives = global_negatives
-        self.penalised = penalised
-        self.mismatched_pairs = mismatched_pairs
+        self.ablation = ablation or Ablation()
         self.fused = fused
         self.gradient_checkpointing = gradient_checkpointing
         self.augmentation = augmentation
@@ -185,28 +182,107 @@ class SSAGAN(BatchModel, PresetModel):
         blocks: list = [*generator.blocks, *discriminator.blocks]
         for block in blocks:
             block.gate.assign(config.initial_gate)
-        image_encoder = None
-        if config.image_encoder == "compact":
-            image_encoder = CompactImageEncoder(config.sentence_dim, config.image_size, name="image_encoder")
-        elif config.image_encoder == "inception":
-            image_encoder = ImageEncoder(config.sentence_dim, name="image_encoder")
         return cls(
             generator,
             discriminator,
             text_encoder,
-            image_encoder,
+            image_encoder_of(config),
             text_training=config.text_training,
             damsm_weight=config.damsm_weight,
             published=config.published,
-            end_to_end_weight=config.end_to_end_weight,
-            global_negatives=config.global_negatives,
-            penalised=config.penalised,
-            mismatched_pairs=config.mismatched_pairs,
+            ablation=Ablation.from_model_config(config),
             **common,
         )
 
-    def get_options(self):
+    @classmethod
+    def from_settings(cls, config: Config, vocabulary: Vocabulary, sampling_only: bool = False, **options) -> SSAGAN:
+        """As `from_model_config`, with those options of a model that are settings of its training."""
+        train = config.train
+        augment = "none" if sampling_only else train.augment
+        return cls.from_model_config(
+            config.model,
+            vocabulary,
+            sampling_only,
+            fused=train.fused,
+            gradient_checkpointing=train.gradient_checkpointing,
+            augmentation=Augmentation.from_settings(augment, train.augment_pictures),
+            seed=train.seed,
+            **options,
+        )
+
+    # === Saving ===
+
+    @classmethod
+    def from_preset(cls, folder: str | os.PathLike, trust: bool = False) -> typing.Self:
+        """Reads a trained model. Nothing in the folder is run, and nothing outside of it is read.
+
+        Args:
+            folder: a name in `presets`, a model folder, or a handle, see `weights.model_folder.folder_of`.
+            trust: whether the configuration may name a SavedModel as text encoder: a program, outside of the folder.
+
+        Raises:
+            UserError: something is missing, damaged or does not fit, or a SavedModel is not trusted.
+        """
+        return model_folder.read(cls, folder, trust)
+
+    def save_to_preset(self, folder: str | os.PathLike, config: Config | None = None, card: str | None = None) -> None:
+        """Writes a model folder, all that sampling needs: weights, vocabulary, configuration and a card.
+
+        Args:
+            folder: must not exist yet.
+            config: the run's, for whoever goes on from here; default: the networks' sizes, and the settings that the
+                model was read with, if it was.
+            card: Markdown: what the model is and where it comes from; default: its sizes alone.
+
+        Raises:
+            UserError: the folder exists, the disk is full or read-only, or the model has no vocabulary.
+        """
+        model_folder.write(self, folder, config, card)
+
+    def sampling_variables(self) -> dict[str, keras.Variable]:
+        """Everything that sampling needs, by name."""
+        return self._named("generator", "text_encoder")
+
+    def training_variables(self) -> dict[str, keras.Variable]:
+        """The networks that only training needs, by name."""
+        return self._named("discriminator", "image_encoder")
+
+    def all_variables(self) -> dict[str, keras.Variable]:
+        """The networks' weights, by name."""
+        return self.sampling_variables() | self.training_variables()
+
+    def _named(self, *parts: str) -> dict[str, keras.Variable]:
+        named: dict[str, keras.Variable] = {}
+        for name in parts:
+            if getattr(self, name) is not None:
+                named |= tensor_files.named_variables(name, getattr(self, name).variables)
+        return named
+
+    def get_options(self) -> dict[str, typing.Any]:
+        """The constructor's arguments that are numbers or words."""
         return {name: getattr(self, name) for name in _OPTIONS}
+
+    def get_config(self):
+        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _PARTS}
+        words = None if self.vocabulary is None else list(self.vocabulary.words)
+        ablation = dataclasses.asdict(self.ablation)
+        return {"name": self.name, **parts, "vocabulary": words, "ablation": ablation, **self.get_options()}
+
+    @classmethod
+    def from_config(cls, config):
+        arguments = {
+            name: keras.saving.deserialize_keras_object(value) if name in _PARTS and value is not None else value
+            for name, value in config.items()
+        }
+        words = arguments.pop("vocabulary")
+        vocabulary = None if words is None else Vocabulary(words)
+        return cls(ablation=Ablation.popped(arguments), vocabulary=vocabulary, **arguments)
+
+    def get_compile_config(self):
+        return {name: getattr(self, name) for name in _OPTIMIZERS} if self.compiled else None
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
 
     # === Training ===
 
@@ -326,7 +402,7 @@ class SSAGAN(BatchModel, PresetModel):
         *by_variables, by_sentence = generator_tape.gradient(fake, [*variables, fixed_sentence], by_fake)
         self.generator_optimizer.apply(self._unscaled(by_variables), variables)
         if self.text_training == "end_to_end":
-            by_embeddings[-1] += self.end_to_end_weight * by_sentence
+            by_embeddings[-1] += self.ablation.end_to_end_weight * by_sentence
             self._text_encoder_step(text_tape, embeddings, by_embeddings, by_heads)
         logs = _told(discriminator_loss, gradient_penalty, generator_loss, damsm_fake, damsm_real)
         return logs if self.augmentation is None else logs | self.augmentation.logs()
@@ -349,7 +425,7 @@ class SSAGAN(BatchModel, PresetModel):
         fake = tf.cast(self.generator(self._noise(batch, seed), sentence, training=False)[0], image.dtype)
         real, mismatched, drawn = self._hinge_logits(image, fake, sentence)
         penalty = _zero(image)
-        if self.penalised:
+        if self.ablation.gradient_penalty:
             discriminator = self.require_discriminator()
             penalty = losses.matching_aware_gradient_penalty(discriminator, image, sentence, count)
         damsm_real = _zero(image)
@@ -367,7 +443,7 @@ class SSAGAN(BatchModel, PresetModel):
     def _discriminator_steps(self, image, fake, sentence):
         """D's updates -> hinge loss, gradient penalty. Two as published, the penalty that of the D that the hinge loss
         has updated; one for both if `fused`."""
-        discriminator, fused = self.require_discriminator(), self.fused and self.penalised
+        discriminator, fused = self.require_discriminator(), self.fused and self.ablation.gradient_penalty
         penalty, count = _zero(image), self._global_batch(image)
         fake = tf.stop_gradient(tf.cast(fake, image.dtype))
         with tf.GradientTape() as tape:
@@ -389,7 +465,7 @@ class SSAGAN(BatchModel, PresetModel):
         if self.augmentation is not None:
             self.augmentation.learn(real)
         self._update_discriminator(tape, loss)
-        if self.penalised and not fused:
+        if self.ablation.gradient_penalty and not fused:
             with tf.GradientTape() as tape:
                 penalty = losses.matching_aware_gradient_penalty(
                     lambda image, sentence: discriminator(self._augment(image, "penalty"), sentence),
@@ -411,7 +487,7 @@ class SSAGAN(BatchModel, PresetModel):
 
     def _mismatched(self, features, sentence):
         """Features of real pictures with the sentences of the next ones: a list of one such pair, or of none."""
-        if not self.mismatched_pairs:
+        if not self.ablation.mismatched_pairs:
             return []
         others = replicas.next_samples(sentence)
         return [(features[: tf.shape(others)[0]], others)]
@@ -445,7 +521,7 @@ class SSAGAN(BatchModel, PresetModel):
         lengths = lengths_of(batch["caption"])
         parts = [regions, code, *embeddings, lengths, tf.convert_to_tensor(batch["class_id"])]
         # Of the global batch each replica computes the loss of all, so each gives its share of it.
-        if self.global_negatives:
+        if self.ablation.global_negatives:
             parts = [replicas.gather(part) for part in parts]
         regions, code, *words, sentence, lengths, class_ids = parts
         loss = losses.damsm_loss(regions, code, words[0] if words else None, sentence, lengths, class_ids)

@@ -168,9 +168,10 @@ def test_unknown_presets_are_refused():
 
 def test_a_file_of_an_earlier_version_is_read_with_its_names():
     old = json.loads(Config().to_json())
+    old["model"]["penalised"] = not old["model"].pop("gradient_penalty")
     old["train"] |= {"start": "synthbirds_64", "pretraining_family": 8}
     del old["train"]["initial_model"]
-    assert Config.from_json(json.dumps(old)) == Config().override(initial_model="synthbirds_64")
+    assert Config.from_json(json.dumps(old)) == Config().override(initial_model="synthbirds_64", gradient_penalty=False)
 
 
 def test_every_setting_says_what_it_means_and_has_a_default_that_it_allows():

@@ -10,6 +10,7 @@ import tensorflow as tf
 from ssagan_tf import SSAGAN, UserError, Vocabulary
 from ssagan_tf.losses import damsm_loss, hinge_discriminator_loss, matching_aware_gradient_penalty
 from ssagan_tf.networks import Discriminator, Generator, TextEncoder
+from ssagan_tf.step.ablation import Ablation
 
 NAMES = {"discriminator_loss", "gradient_penalty", "generator_loss", "damsm_fake", "damsm_real"}
 
@@ -220,7 +221,7 @@ def test_the_gradient_that_reaches_the_text_end_to_end_is_the_generator_losss(re
 def test_the_weight_of_end_to_end_scales_what_reaches_the_text(ready):
     moved = []
     for factor in (1.0, 3.0):
-        model = ready(text_training="end_to_end", end_to_end_weight=factor)
+        model = ready(text_training="end_to_end", ablation=Ablation(end_to_end_weight=factor))
         model.encoder_optimizer = keras.optimizers.SGD(1.0)
         model.encoder_optimizer.build(model.text_encoder.trainable_variables)
         before = weights(model.text_encoder)
@@ -291,7 +292,7 @@ def test_fused_the_discriminator_takes_one_step_by_hinge_loss_and_penalty_togeth
 
 
 def test_without_the_penalty_the_hinge_step_is_the_only_one_fused_or_not(ready):
-    one, other = ready(fused=True, penalised=False), ready(penalised=False)
+    one, other = (ready(fused=fused, ablation=Ablation(gradient_penalty=False)) for fused in (True, False))
     logs, expected = one.train_step(batch()), other.train_step(batch())
     assert {name: float(value) for name, value in logs.items()} == {name: float(v) for name, v in expected.items()}
     assert logs["gradient_penalty"] == 0
@@ -300,7 +301,7 @@ def test_without_the_penalty_the_hinge_step_is_the_only_one_fused_or_not(ready):
 
 
 def test_without_mismatched_pairs_only_real_and_generated_ones_count(ready):
-    model, data = ready(mismatched_pairs=False), batch()
+    model, data = ready(ablation=Ablation(mismatched_pairs=False)), batch()
     sentence = model.text_encoder(data["caption"])[1]
     fake = model.generator(data["noise"], sentence, training=True)[0]
     real, drawn = (model.discriminator(images, sentence).numpy() for images in (data["image"], fake))

@@ -13,6 +13,7 @@ from small_gan import BATCH, CAPTIONS, CLASS_IDS, Colours, gan, gan_by_plain_ste
 from ssagan_tf import DAMSM
 from ssagan_tf.losses import damsm_loss
 from ssagan_tf.networks import TextEncoder
+from ssagan_tf.step.ablation import Ablation
 from ssagan_tf.step.augmentation import Augmentation
 from ssagan_tf.step.finite import was_skipped
 from ssagan_tf.training import checkpoint
@@ -75,7 +76,7 @@ def pretrained_by_replica_is_the_mean_of_the_replicas(two_devices):
 def by_replica_is_another_loss(two_devices):
     """Each device's captions as its only negatives: another loss, and smaller, for there are fewer."""
     (all_of_them, *_), _ = train(two_devices)
-    (their_own, *_), _ = train(two_devices, global_negatives=False)
+    (their_own, *_), _ = train(two_devices, ablation=Ablation(global_negatives=False))
     assert 0 < float(their_own["damsm_real"]) < float(all_of_them["damsm_real"])
     assert float(their_own["discriminator_loss"]) == float(all_of_them["discriminator_loss"])
 

@@ -150,4 +150,4 @@ def _footnotes(reports: dict[str, dict]) -> list[str]:
         if "reference_count" in card:
             parts.append(f"against {card['reference_count']:,} real ones")
         names.setdefault(f"{', '.join(parts)}, seed {card['seed']}", []).append(name)
-    return [f"{', '.join(scores)}: {how}" for how, scores in names.items()]
+    return [f"{', '.join(scores)}: {text}" for text, scores in names.items()]

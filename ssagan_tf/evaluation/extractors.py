@@ -95,7 +95,7 @@ def embed(
 ) -> Iterable[tuple[np.ndarray, np.ndarray | None]]:
     """Features of pictures, a batch at a time.
 
-    Batches are always of the same size, the last filled up: the arithmetic of a picture is the same in any company.
+    Batches are always of the same size, the last filled up: the arithmetic of a picture is the same in any batch.
 
     Args:
         extractor: see `open_extractor`.

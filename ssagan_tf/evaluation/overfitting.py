@@ -65,14 +65,14 @@ class MemoryTest:
         self._real = {split: _pairs(data, split, size, count) for split in ("train", "test")}
         self._noise = model.noise_of(range(len(self._real["test"][1])))
 
-        def judge(pictures, captions):
+        def logits_of(pictures, captions):
             sentence = model.text_encoder(model.to_ids(captions), training=False)[1]
             return discriminator(_scaled(pictures), sentence)
 
         def draw(captions, noise):
             return model.with_masks(captions, noise, generator=generator)[0]
 
-        self._judge = tf.function(judge, reduce_retracing=True)
+        self._logits = tf.function(logits_of, reduce_retracing=True)
         self._draw = tf.function(draw, reduce_retracing=True)
 
     def __call__(self) -> Memory:
@@ -80,8 +80,8 @@ class MemoryTest:
         drawn = np.concatenate([self._draw(*part).numpy() for part in _parts(captions, self._noise)])
         kinds = {**self._real, "drawn": (drawn, captions)}
         means = {}
-        for kind, (pictures, said) in kinds.items():
-            logits = [self._judge(*part).numpy() for part in _parts(pictures, said)]
+        for kind, (pictures, captions) in kinds.items():
+            logits = [self._logits(*part).numpy() for part in _parts(pictures, captions)]
             means[kind] = float(np.mean(np.concatenate(logits), dtype=np.float64))
         return Memory(**means)
 

@@ -79,9 +79,8 @@ def evaluate(
             f"The attribute network knows rendered birds only. Received: extractor 'synthbirds' for {data.name}. "
             "Use --protocol=clean or ttur."
         )
-    clip_model = (
-        open_clip(clip) if "clip" in metrics else None
-    )  # if it is missing, that is told before anything is drawn
+    # If it is missing, that is told before anything is drawn.
+    clip_model = open_clip(clip) if "clip" in metrics else None
     evaluation = Evaluation(model, data, how, count, out, damsm, seed, truncation, clip_model)
     if "r_precision" in metrics:
         evaluation.encoders  # noqa: B018 - read now for the same reason

@@ -11,7 +11,7 @@ VARIANTS: Mapping[str, dict[str, object]] = {
     "first_3_masks": {"mask_blocks": 3},
     "frozen_text": {"text_training": "frozen"},
     "end_to_end_text": {"text_training": "end_to_end"},
-    "no_penalty": {"penalised": False},
+    "no_penalty": {"gradient_penalty": False},
     "fused": {"fused": True},
     "no_mismatched": {"mismatched_pairs": False},
     "fixed": {"augment": "fixed"},

@@ -1,5 +1,7 @@
 """The networks, each a registered `keras.Model` whose weights exist as soon as it does."""
 
+import keras
+
 from ssagan_tf.config import ModelConfig
 from ssagan_tf.networks.compact_encoder import CompactImageEncoder
 from ssagan_tf.networks.discriminator import Discriminator
@@ -16,6 +18,7 @@ __all__ = [
     "ImageEncoder",
     "SentenceEncoder",
     "TextEncoder",
+    "image_encoder_of",
     "text_encoder_of",
 ]
 
@@ -27,3 +30,12 @@ def text_encoder_of(config: ModelConfig, vocabulary_size: int) -> SentenceEncode
         return TextEncoder(vocabulary_size, *sizes, name="text_encoder")
     trained = config.train_text_source
     return HubEncoder(config.text_encoder, vocabulary_size, config.sentence_dim, trained, name="text_encoder")
+
+
+def image_encoder_of(config: ModelConfig) -> keras.Model | None:
+    """The image encoder that a configuration names, untrained."""
+    if config.image_encoder == "compact":
+        return CompactImageEncoder(config.sentence_dim, config.image_size, name="image_encoder")
+    if config.image_encoder == "inception":
+        return ImageEncoder(config.sentence_dim, name="image_encoder")
+    return None

@@ -28,7 +28,7 @@ from ssagan_tf.training.checkpoint import Checkpoint
 from ssagan_tf.training.fine_tuning import fine_tuned
 from ssagan_tf.training.run import DATA, Run
 from ssagan_tf.weights import tensor_files
-from ssagan_tf.weights.model_folder import WEIGHTS_FILE
+from ssagan_tf.weights.model_folder import WEIGHTS_FILE, take_weights
 
 # What may change when a run is resumed; all else makes it another run.
 _FREE = {
@@ -131,7 +131,7 @@ def restore(
         return found.step, int(found.note.get("pictures", found.step * about["config"]["train"]["batch_size"]))
     if not (run.folder / WEIGHTS_FILE).is_file():
         return None
-    model.take_weights(run.folder)
+    take_weights(model, run.folder)
     if average is not None:
         average.set_weights(model.generator.get_weights())
     return 0, 0

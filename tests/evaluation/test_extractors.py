@@ -90,7 +90,7 @@ def test_the_hash_is_that_of_graph_and_weights(saved, tmp_path):
     assert extractors._folder_sha256(pathlib.Path(changed)) != before
 
 
-def test_features_do_not_depend_on_the_company(saved):
+def test_features_do_not_depend_on_the_batch(saved):
     extractor = open_extractor(saved)
     pictures = _pictures(120)
     whole = np.concatenate([found for found, _ in embed(extractor, "tf1_bilinear", [pictures])])

@@ -2,41 +2,30 @@
 
 import numpy as np
 import pytest
+from random_features import correlated
 
-from ssagan_tf.evaluation import statistics
 from ssagan_tf.evaluation.neighbors import memorization, nearest_of, neighborhoods
 
 
-def _features(count, dimensions, seed=0, mean=0.0):
-    random = np.random.default_rng(seed)
-    mixed = random.normal(size=[dimensions, dimensions])
-    return random.normal(size=[count, dimensions]) @ mixed + mean
-
-
-@pytest.fixture
-def small_blocks(monkeypatch):
-    monkeypatch.setattr(statistics, "_BLOCK", 7)
-
-
 def test_precision_and_recall_of_a_set_with_itself_are_one(small_blocks):
-    features = _features(30, 4)
+    features = correlated(30, 4)
     assert neighborhoods(features, features)[:2] == (1, 1)
-    same = np.repeat(_features(2, 4), 10, 0)  # balls without extent
+    same = np.repeat(correlated(2, 4), 10, 0)  # balls without extent
     assert neighborhoods(same, same)[:2] == (1, 1)
 
 
 def test_precision_and_recall_of_sets_far_apart_are_zero(small_blocks):
-    assert neighborhoods(_features(30, 4, 1), _features(25, 4, 2, mean=1000))[:2] == (0, 0)
+    assert neighborhoods(correlated(30, 4, 1), correlated(25, 4, 2, mean=1000))[:2] == (0, 0)
 
 
 def test_recall_alone_suffers_from_a_lost_mode_and_precision_alone_from_a_wrong_one(small_blocks):
-    one, other = _features(20, 3, 1), _features(20, 3, 1) + 1000
+    one, other = correlated(20, 3, 1), correlated(20, 3, 1) + 1000
     assert neighborhoods(np.concatenate([one, other]), one)[:2] == (1, 0.5)
     assert neighborhoods(one, np.concatenate([one, other]))[:2] == (0.5, 1)
 
 
 def test_precision_is_that_of_a_double_loop(small_blocks):
-    real, drawn = _features(25, 3, 1), _features(22, 3, 2)
+    real, drawn = correlated(25, 3, 1), correlated(22, 3, 2)
 
     def covered(support, asked):
         radii = [sorted(np.linalg.norm(support - point, axis=1))[3] for point in support]  # 0 is the point itself
@@ -49,7 +38,7 @@ def test_precision_is_that_of_a_double_loop(small_blocks):
 
 
 def test_density_and_coverage_are_those_of_a_double_loop(small_blocks):
-    real, generated = _features(25, 3, 1), _features(22, 3, 2)
+    real, generated = correlated(25, 3, 1), correlated(22, 3, 2)
     radii = [sorted(np.linalg.norm(real - point, axis=1))[3] for point in real]
     inside = np.array(
         [[np.linalg.norm(g - r) <= radius for g in generated] for r, radius in zip(real, radii, strict=True)]
@@ -76,7 +65,7 @@ def test_a_feature_far_away_does_not_blur_the_balls_of_others():
 
 
 def test_the_nearest_is_found_across_blocks(small_blocks):
-    features, others = _features(20, 3, 1), _features(30, 3, 2)
+    features, others = correlated(20, 3, 1), correlated(30, 3, 2)
     indices, distances = nearest_of(features, others)
     table = np.linalg.norm(features[:, None] - others, axis=-1)
     assert (indices == table.argmin(1)).all()

@@ -1,4 +1,4 @@
-"""Pictures to be scored: which captions, resuming, and that a picture has no memory of its company."""
+"""Pictures to be scored: which captions, resuming, and that a picture does not depend on its batch."""
 
 import numpy as np
 import pytest

@@ -5,9 +5,9 @@ import pytest
 from absl import logging as absl_logging
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_features import correlated
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.evaluation import statistics
 from ssagan_tf.evaluation.intervals import normal_interval
 from ssagan_tf.evaluation.neighbors import neighborhoods
 from ssagan_tf.evaluation.statistics import (
@@ -17,25 +17,13 @@ from ssagan_tf.evaluation.statistics import (
     kernel_distance,
 )
 
-
-def _features(count, dimensions, seed=0, mean=0.0):
-    random = np.random.default_rng(seed)
-    mixed = random.normal(size=[dimensions, dimensions])
-    return random.normal(size=[count, dimensions]) @ mixed + mean
-
-
-@pytest.fixture
-def small_blocks(monkeypatch):
-    monkeypatch.setattr(statistics, "_BLOCK", 7)
-
-
 # --- mean and covariance
 
 
 @given(cuts=st.lists(st.integers(0, 50), max_size=5))
 @settings(max_examples=30, deadline=None)
 def test_moments_of_batches_are_those_of_all(cuts):
-    features = _features(50, 4, mean=1e4)
+    features = correlated(50, 4, mean=1e4)
     moments = Moments(4)
     for part in np.split(features, sorted(cuts)):
         moments.update(part)
@@ -44,7 +32,7 @@ def test_moments_of_batches_are_those_of_all(cuts):
 
 
 def test_restored_moments_are_those_that_were_kept():
-    features = _features(50, 4)
+    features = correlated(50, 4)
     first = Moments.of(features)
     kept = Moments.restore(first.count, first.mean, first.covariance)
     assert kept.count == 50
@@ -57,7 +45,7 @@ def test_restored_moments_are_those_that_were_kept():
 
 def test_frechet_distance_agrees_with_scipy_on_whole_arrays():
     linalg = pytest.importorskip("scipy.linalg", reason="SciPy comes with the extra [dev]")
-    first, second = _features(500, 30, 1), _features(400, 30, 2, mean=0.3)
+    first, second = correlated(500, 30, 1), correlated(400, 30, 2, mean=0.3)
     covariances = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
     apart = first.mean(0) - second.mean(0)
     root = linalg.sqrtm(covariances[0] @ covariances[1]).real
@@ -78,14 +66,14 @@ def test_frechet_distance_of_normals_with_commuting_covariances_is_known():
 
 @pytest.mark.parametrize("count", [200, 8])
 def test_frechet_distance_of_a_set_with_itself_is_zero(count):
-    moments = Moments.of(_features(count, 30))
+    moments = Moments.of(correlated(count, 30))
     assert frechet_distance(moments, moments) < 1e-9 * np.trace(moments.covariance)
 
 
 def test_frechet_distance_of_few_samples_is_right_for_their_covariances_and_warned_of(monkeypatch):
     # Four samples of 40 dimensions each, in subspaces that have nothing in common: the last trace is 0.
     first, second = np.zeros([4, 40]), np.zeros([4, 40])
-    first[:, :20], second[:, 20:] = _features(4, 20, 1), _features(4, 20, 2)
+    first[:, :20], second[:, 20:] = correlated(4, 20, 1), correlated(4, 20, 2)
     said = []
     monkeypatch.setattr(absl_logging, "warning", lambda text, *values: said.append(text % values))
     expected = ((first.mean(0) - second.mean(0)) ** 2).sum() + first.var(0, ddof=1).sum() + second.var(0, ddof=1).sum()
@@ -109,7 +97,7 @@ def test_frechet_and_kernel_distance_are_those_of_torch_fidelity():
 
 
 def test_kernel_distance_is_that_of_a_double_loop(small_blocks):
-    first, second = _features(23, 5, 1), _features(17, 5, 2, mean=0.5)
+    first, second = correlated(23, 5, 1), correlated(17, 5, 2, mean=0.5)
 
     def kernel(x, y):
         return (sum(a * b for a, b in zip(x, y, strict=True)) / 5 + 1) ** 3
@@ -128,7 +116,7 @@ def test_kernel_distance_is_unbiased():
     # value, which for a population parted without replacement is exactly 0.
     from itertools import combinations
 
-    population = _features(6, 2)
+    population = correlated(6, 2)
     values = []
     for chosen in combinations(range(6), 3):
         rest = [index for index in range(6) if index not in chosen]

@@ -1,6 +1,7 @@
 """The model that comes with the package: small, whole, the same in every format, and what its card says it is."""
 
 import io
+import pathlib
 import re
 
 import in_process
@@ -11,6 +12,7 @@ import servers
 from PIL import Image
 from processes import ROOT
 
+from ssagan_tf import on_device
 from ssagan_tf.core.files import BUNDLED_MODEL
 from ssagan_tf.data.synthbirds import FIXED_CAPTIONS
 from ssagan_tf.evaluation.scored_pictures import weights_sha256
@@ -37,6 +39,10 @@ def test_it_is_small():
     sizes = {path: path.stat().st_size for path in BUNDLED_MODEL.rglob("*") if path.is_file()}
     assert sum(sizes.values()) < 25e6
     assert {"saved_model.pb", "float32.tflite", "float16.tflite"} <= {path.name for path in sizes}
+
+
+def test_its_module_for_devices_is_that_of_the_package():
+    assert (BUNDLED_MODEL / "tflite" / "on_device.py").read_bytes() == pathlib.Path(on_device.__file__).read_bytes()
 
 
 def test_its_card_is_about_these_weights(model):

@@ -15,6 +15,7 @@ from ssagan_tf.export import export
 from ssagan_tf.networks import HubEncoder
 from ssagan_tf.training import train
 from ssagan_tf.training.run import Run, load_model
+from ssagan_tf.weights import model_folder
 
 SIZE, BUCKETS = 7, 50
 
@@ -110,7 +111,7 @@ def test_a_configuration_names_it(saved_model):
     config = ModelConfig(**sizes, text_encoder=f"hub:{saved_model}", train_text_source=True, image_encoder=None)
     model = SSAGAN.from_model_config(config, Vocabulary.build(["a bird"]), sampling_only=True)
     assert isinstance(model.text_encoder, HubEncoder) and model.text_encoder.trained
-    assert model.model_config().text_encoder == config.text_encoder
+    assert model_folder.model_config(model).text_encoder == config.text_encoder
     with pytest.raises(UserError, match="text_encoder does not exist. Received: elmo"):
         preset("small", "folder").override(text_encoder="elmo")
 

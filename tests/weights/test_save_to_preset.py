@@ -15,6 +15,7 @@ import tensorflow as tf
 from ssagan_tf import SSAGAN, UserError, Vocabulary
 from ssagan_tf.config import Config
 from ssagan_tf.networks import CompactImageEncoder
+from ssagan_tf.step.ablation import Ablation
 from ssagan_tf.step.augmentation import Augmentation
 from ssagan_tf.training.fine_tuning import fine_tuned
 from ssagan_tf.training.run import load_model
@@ -99,13 +100,18 @@ def test_what_was_read_keeps_the_settings_that_it_was_trained_with(saved, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "options", [{"fused": True, "seed": 3}, {"gradient_checkpointing": True, "augmentation": Augmentation(False, 77)}]
+    "options",
+    [
+        {"fused": True, "seed": 3},
+        {"gradient_checkpointing": True, "augmentation": Augmentation(False, 77)},
+        {"ablation": Ablation(0.5, False, False, False)},
+    ],
 )
 def test_a_model_keeps_its_options_of_training(tiny_model, options, tmp_path):
     model = tiny_model(**options)
     model.save_to_preset(tmp_path / "mine")
     again = SSAGAN.from_preset(tmp_path / "mine")
-    assert again.get_options() == model.get_options()
+    assert again.get_options() == model.get_options() and again.ablation == model.ablation
     assert (again.augmentation is None) == (model.augmentation is None)
     if model.augmentation is not None:
         assert (again.augmentation.adaptive, again.augmentation.pictures) == (False, 77)
@@ -218,6 +224,13 @@ def test_keras_saves_a_model_as_one_file_and_reads_it_in_safe_mode(compiled, tin
         for one, other in zip(model.variables, again.variables, strict=True):
             if "seed_generator" not in one.path:
                 np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-6, err_msg=one.path)
+
+
+def test_a_keras_file_of_an_earlier_version_has_what_is_ablated_among_its_arguments(model):
+    old = model.get_config()
+    del old["ablation"]
+    old |= {"end_to_end_weight": 0.5, "global_negatives": True, "penalised": False, "mismatched_pairs": True}
+    assert SSAGAN.from_config(old).ablation == Ablation(end_to_end_weight=0.5, gradient_penalty=False)
 
 
 def test_every_argument_of_a_model_is_saved(model):

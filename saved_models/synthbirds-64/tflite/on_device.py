@@ -23,6 +23,7 @@ import re
 import threading
 import types
 import typing
+import unicodedata
 import zipfile
 from collections.abc import Sequence
 
@@ -35,8 +36,17 @@ MAX_TRUNCATION = 1000  # far above what makes sense, far below what overflows
 _MAX_VOCABULARY_BYTES = 64 * 2**20
 _MOST_THREADS = 1024
 
+# The name of padding, the first line of a vocabulary, says by which rule its captions become words.
+PADDINGS = {"<end>": "published", "<end:unicode>": "unicode"}
+# Thai, Lao, Burmese, Khmer, kana and Han are written without spaces: each letter is a word.
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3007\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U000323af"
+)
+
 _WORD = re.compile(r"\w+")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_UNSPACED = re.compile(f"[{UNSPACED}]")
 
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (np.uint64(0x9E3779B9), np.uint64(0xBB67AE85))
@@ -54,14 +64,31 @@ class OnDeviceError(ValueError):
 # === The two rules ===
 
 
-def tokenize(text: str) -> list[str]:
-    """The words of a caption by the published rule; all ASCII, none empty.
+def tokenize(text: str, rule: str = "published") -> list[str]:
+    """The words of a caption, in lower case; none empty.
 
-    Published (`datasets.py`, NLTK's `RegexpTokenizer(r"\\w+")`): lower case; every pair of U+FFFD becomes a space;
-    runs of `\\w`; characters outside ASCII are dropped from each word; empty words are dropped.
+    - `"published"` (`datasets.py`, NLTK's `RegexpTokenizer(r"\\w+")`): every pair of U+FFFD becomes a space; runs of
+      `\\w`; characters outside ASCII are dropped from each word; empty words are dropped.
+    - `"unicode"`: Unicode's composed form (NFC); runs of letters, numbers, underscores and the marks that follow them;
+      each letter of a script without spaces (`UNSPACED`) is a word. Of ASCII text both rules make the same words.
     """
+    if rule == "unicode" and not text.isascii():
+        return _unicode_words(text)
     runs = _WORD.findall(text.replace("\ufffd\ufffd", " ").lower())
     return [word for run in runs if (word := _NOT_ASCII.sub("", run))]
+
+
+def _unicode_words(text: str) -> list[str]:
+    spaced, alone, inside = [], False, False  # alone: the last letter was a word of its own; inside: a word
+    for character in unicodedata.normalize("NFC", text.lower()):
+        kind = unicodedata.category(character)[0]
+        if kind == "M":
+            spaced.append(character if inside else " ")
+            continue
+        inside = kind in "LN" or character == "_"
+        was_alone, alone = alone, inside and _UNSPACED.match(character) is not None
+        spaced.append((" " if alone or was_alone else "") + (character if inside else " "))
+    return "".join(spaced).split()
 
 
 def philox_words(seeds: Sequence[int] | np.ndarray, count: int) -> np.ndarray:
@@ -203,7 +230,7 @@ class Sampler:
         self._threads = int(threads)
         self._own = threading.local() if per_thread else types.SimpleNamespace()
         self._turn = contextlib.nullcontext() if per_thread else threading.Lock()
-        self.vocabulary = _read_vocabulary(self._path)
+        self.vocabulary, self._rule = _read_vocabulary(self._path)
         try:
             text, image = self._runner("text"), self._runner("image")
             self.max_words = int(text.get_input_details()["ids"]["shape"][1])
@@ -288,7 +315,7 @@ class Sampler:
 
     def _ids(self, caption: str) -> np.ndarray:
         """Ids of a caption's first known words: int32 (1, max_words), zeros after the end."""
-        words = tokenize(caption)
+        words = tokenize(caption, self._rule)
         known = [self.vocabulary[word] for word in words if word in self.vocabulary]
         if not known:
             raise OnDeviceError(
@@ -316,16 +343,18 @@ def _file(path: pathlib.Path) -> pathlib.Path:
     return path
 
 
-def _read_vocabulary(path: pathlib.Path) -> dict[str, int]:
-    """The words inside the file; a `.tflite` file carries its associated files as a ZIP archive at its end."""
+def _read_vocabulary(path: pathlib.Path) -> tuple[dict[str, int], str]:
+    """Words and rule inside the file; a `.tflite` file carries its associated files as a ZIP archive at its end."""
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.getinfo(VOCABULARY_FILE).file_size > _MAX_VOCABULARY_BYTES:
                 raise ValueError("the vocabulary is too large")
-            words = archive.read(VOCABULARY_FILE).decode().split("\n")
+            padding, *words = archive.read(VOCABULARY_FILE).decode().split("\n")
+        if padding not in PADDINGS:
+            raise ValueError(f"its vocabulary begins with {padding[:40]!r}, of another version")
     except Exception as error:  # What a damaged archive raises is no closed list.
         raise OnDeviceError(_not_ours(path, error)) from error
-    return {word: index for index, word in enumerate(words) if index and word}
+    return {word: index for index, word in enumerate(words, start=1) if word}, PADDINGS[padding]
 
 
 def _interpreter(path: pathlib.Path, threads: int):

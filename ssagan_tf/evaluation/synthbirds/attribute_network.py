@@ -88,7 +88,7 @@ class AttributeNetwork(keras.Model):
         return found
 
     def _embedded(self, images: np.ndarray) -> np.ndarray:
-        # Always a whole batch, filled up with black: the arithmetic of a picture is the same in any company.
+        # Always a whole batch, filled up with black: the arithmetic of a picture is the same in any batch.
         filled = np.pad(images, [(0, _BATCH - len(images)), (0, 0), (0, 0), (0, 0)])
         return self._embedder(filled).numpy()[: len(images)]
 

@@ -111,13 +111,13 @@ def _swapped(described, name: str, model: SSAGAN, random) -> list[tuple[Bird, st
 
 
 def _preferences(model: SSAGAN, swapped: list[tuple[Bird, str, str]]) -> tuple[float, float]:
-    size, judge, image_encoder = model.generator.image_size, model.require_discriminator(), model.image_encoder
+    size, discriminator, image_encoder = model.generator.image_size, model.require_discriminator(), model.image_encoder
     assert image_encoder is not None
     pictures = tf.constant(np.stack([np.asarray(draw(bird, size), np.float32) / 127.5 - 1 for bird, _, _ in swapped]))
     captions = [text for _, text, _ in swapped], [text for _, _, text in swapped]
     true, false = (_encode(model, texts) for texts in captions)
-    features = judge.features(pictures)
-    logits = [judge.logits(features, tf.constant(part)).numpy() for part in (true, false)]
+    features = discriminator.features(pictures)
+    logits = [discriminator.logits(features, tf.constant(part)).numpy() for part in (true, false)]
     code = image_encoder(pictures, training=False)[1].numpy()
     cosines = [(code * part).sum(1) / np.linalg.norm(part, axis=1) for part in (true, false)]
     return float((logits[0] > logits[1]).mean()), float((cosines[0] > cosines[1]).mean())

@@ -85,7 +85,7 @@ def test_a_changed_colour_is_seen_and_nothing_else(birds):
     assert changed == ["crown"]
 
 
-def test_features_do_not_depend_on_the_company(pictures):
+def test_features_do_not_depend_on_the_batch(pictures):
     network = attribute_network()
     whole = network.embed(pictures[:130])
     np.testing.assert_array_equal(network.embed(pictures[117:118]), whole[117:118])
