@@ -176,6 +176,7 @@ class SSAGAN(BatchModel, TextToImage):
         )
         text_encoder = text_encoder_of(config, len(vocabulary))
         common = {"vocabulary": vocabulary, "max_words": config.max_words, **kwargs}
+        common.setdefault("ablation", Ablation.from_model_config(config))
         if sampling_only:
             return cls(generator, None, text_encoder, text_training="frozen", **common)
         discriminator = Discriminator(**nets, name="discriminator")
@@ -190,7 +191,6 @@ class SSAGAN(BatchModel, TextToImage):
             text_training=config.text_training,
             damsm_weight=config.damsm_weight,
             published=config.published,
-            ablation=Ablation.from_model_config(config),
             **common,
         )
 
