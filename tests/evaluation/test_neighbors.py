@@ -51,7 +51,7 @@ def test_density_and_coverage_are_those_of_a_double_loop(small_blocks):
 
 def test_all_four_are_those_of_prdc(small_blocks):
     prdc = pytest.importorskip("prdc", reason="prdc comes with the extra [dev]")
-    real, generated = _features(200, 8, 1), _features(150, 8, 2)
+    real, generated = correlated(200, 8, 1), correlated(150, 8, 2)
     expected = prdc.compute_prdc(real, generated, 5)
     found = neighborhoods(real, generated, 5)._asdict()
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-12)

@@ -84,7 +84,7 @@ def test_frechet_distance_of_few_samples_is_right_for_their_covariances_and_warn
 def test_frechet_and_kernel_distance_are_those_of_torch_fidelity():
     fid = pytest.importorskip("torch_fidelity.metric_fid", reason="pip install torch-fidelity")
     kid = pytest.importorskip("torch_fidelity.metric_kid", reason="pip install torch-fidelity")
-    first, second = _features(300, 12, 1), _features(300, 12, 2, mean=0.3)
+    first, second = correlated(300, 12, 1), correlated(300, 12, 2, mean=0.3)
     moments = [{"mu": x.mean(0), "sigma": np.cov(x, rowvar=False)} for x in (first, second)]
     expected = fid.fid_statistics_to_metric(*moments, verbose=False)["frechet_inception_distance"]
     assert frechet_distance(Moments.of(first), Moments.of(second)) == pytest.approx(expected, rel=1e-6)

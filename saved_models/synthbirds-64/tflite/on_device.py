@@ -305,7 +305,7 @@ class Sampler:
         return images, tuple(np.concatenate([outputs[name] for outputs in drawn]) for name in stages)
 
     def encode(self, captions: str | Sequence[str]) -> np.ndarray:
-        """Sentence embeddings of captions: float32 (B, sentence_dim). What is odd in a caption is logged.
+        """Sentence embeddings of captions: float32 (B, sentence_dim). Logs unknown and truncated words.
 
         Raises:
             OnDeviceError: no caption, or one without a known word.
