@@ -12,6 +12,7 @@ from collections.abc import Iterator
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SECONDS = 300
 PIPE = subprocess.PIPE
+DEVNULL = subprocess.DEVNULL
 
 
 def environment(**variables: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ def running(backend, page=None, **options):
     """Gives the `Server` of a backend, or of the model in a folder, once it is ready."""
     if isinstance(backend, str | pathlib.Path):
         backend = Models({pathlib.Path(backend).name: pathlib.Path(backend)})
-    server = Server(App(backend, Options(**{"access_log": False, "drain": 1.0, **options}), page), 0)
+    server = Server(App(backend, Options(**options), page), 0)
     thread = threading.Thread(target=server.run_until_stopped, daemon=True)
     thread.start()
     end = time.monotonic() + 300

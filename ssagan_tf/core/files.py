@@ -22,6 +22,7 @@ _PACKAGE = pathlib.Path(str(importlib.resources.files("ssagan_tf"))).resolve()
 # Models that come with the package: within it where it is installed, beside it in a checkout.
 SAVED_MODELS = _PACKAGE / "saved_models" if (_PACKAGE / "saved_models").is_dir() else _PACKAGE.parent / "saved_models"
 BUNDLED_MODEL = SAVED_MODELS / "synthbirds-64"  # small, of rendered birds
+TERMS_FILE = "terms.txt"  # of a model folder: the terms of the data that the model was trained on
 LOCK = ".lock"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _THERE = {errno.ENOTEMPTY, errno.EEXIST}

@@ -6,6 +6,7 @@ import functools
 import json
 import pathlib
 import tempfile
+import typing
 from collections.abc import Callable
 
 from absl import app, flags
@@ -13,13 +14,11 @@ from absl import app, flags
 from ssagan_tf.core import cli, files
 from ssagan_tf.errors import UserError
 from ssagan_tf.export.assets import SETTINGS_FILE, VOCABULARY_FILE, page_files
-from ssagan_tf.serving.app import LOOPBACK, App, Backend, Options
+from ssagan_tf.serving.app import LIMITS, LOOPBACK, App, Backend, Options
 from ssagan_tf.serving.forward import Forward
 from ssagan_tf.serving.models import Models
 from ssagan_tf.serving.server import Server
 from ssagan_tf.weights.versions import newest_version
-
-_TERMS_FILE = "terms.txt"  # model_folder.TERMS_FILE, whose module starts TensorFlow
 
 flags.disclaim_key_flags()  # they are the script's
 
@@ -38,14 +37,8 @@ def define_flags(models: list[str], port: int, page: bool) -> None:
     )
     cli.path_flag("api_key_file", None, "File with the key that requests to the API must carry.")
     flags.DEFINE_bool("page", page, "Serve the page, too.")
-    flags.DEFINE_bool("access_log", True, "Tell of each request in a line of JSON on stderr.")
-    flags.DEFINE_integer("places", Options.places, "Requests computed at a time.", lower_bound=1, upper_bound=64)
-    flags.DEFINE_integer("queue", Options.queue, "Requests that run or wait; more are told 429.", lower_bound=1)
-    flags.DEFINE_integer("max_body", Options.body, "Bytes of a request, inflated.", lower_bound=1)
-    flags.DEFINE_integer("max_kept", Options.kept, "Bytes of bodies, and of answers under way.", lower_bound=2**20)
-    flags.DEFINE_integer("max_connections", Options.connections, "At a time; more are told 503.", lower_bound=1)
-    flags.DEFINE_float("patience", Options.patience, "Seconds for a request's head or body.", lower_bound=1)
-    flags.DEFINE_float("drain", Options.drain, "Seconds that requests have to end after SIGTERM.", lower_bound=1)
+    for limit in LIMITS:
+        flags.DEFINE_integer(limit.name, getattr(Options, limit.name), limit.metadata["help"], lower_bound=1)
     cli.trust_flag()
 
 
@@ -60,18 +53,8 @@ def serve() -> None:
         raise app.UsageError("A model is needed. Received: no --model. Give --model=FOLDER.")
     if given.page and given.api_key_file:
         raise app.UsageError("The page has no key. Received: --page --api_key_file. Leave one of them out.")
-    options = Options(
-        places=given.places,
-        queue=given.queue,
-        body=given.max_body,
-        kept=given.max_kept,
-        patience=given.patience,
-        drain=given.drain,
-        connections=given.max_connections,
-        hosts=(*LOOPBACK, *given.allowed_hosts),
-        api_key=_key(given.api_key_file),
-        access_log=given.access_log,
-    )
+    limits: dict[str, typing.Any] = {limit.name: given[limit.name].value for limit in LIMITS}
+    options = Options(**limits, hosts=(*LOOPBACK, *given.allowed_hosts), api_key=_key(given.api_key_file))
     with tempfile.TemporaryDirectory() as scratch:
         folders: dict[str, pathlib.Path | Callable[[], pathlib.Path]] = {}
         sources = [_source(model, export=given.server is None) for model in given.model]
@@ -80,7 +63,7 @@ def serve() -> None:
             later = functools.partial(_exported, source, pathlib.Path(scratch))
             folders[source.resolve().name] = source if given.server else later if folders else later()
         backend: Backend = Forward(given.server) if given.server else Models(folders)
-        page = _page({source.resolve().name: source for source in sources}) if given.page else None
+        page = page_of({source.resolve().name: source for source in sources}) if given.page else None
         server = Server(App(backend, options, page), given.port, given.host)
         cli.say(f"Open {server.url} in a browser. Ctrl-C ends it." if given.page else f"Serving at {server.url}.")
         server.run_until_stopped()
@@ -122,7 +105,7 @@ def _exported(source: pathlib.Path, scratch: pathlib.Path) -> pathlib.Path:
     return export(loaded, scratch / source.resolve().name).parent
 
 
-def _page(sources: dict[str, pathlib.Path]) -> dict[str, bytes]:
+def page_of(sources: dict[str, pathlib.Path]) -> dict[str, bytes]:
     """The page's files, its settings, the words of the first model, and each model's: vocabulary.txt?model=NAME."""
     words = {name: _vocabulary(folder) for name, folder in sources.items()}
     first = next(iter(words))
@@ -139,7 +122,7 @@ def _page(sources: dict[str, pathlib.Path]) -> dict[str, bytes]:
 
 def _terms(folder: pathlib.Path) -> str:
     """What the folder tells of the terms of the data that its model was trained on, or nothing."""
-    path = files.inside(folder, _TERMS_FILE)
+    path = files.inside(folder, files.TERMS_FILE)
     told = files.read_regular(path, 2**16).decode(errors="replace") if path.is_file() else ""
     return " ".join(told.split())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import urllib.parse
 
 import httpx
-from starlette.responses import Response
 
 from ssagan_tf.errors import UserError
 from ssagan_tf.serving.rest import ServingError
@@ -28,34 +27,32 @@ class Forward:
     ready = True
 
     def __init__(self, address: str):
-        parts = urllib.parse.urlsplit(address)
         try:
-            complete = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
-        except ValueError:  # a port that is no number
-            complete = False
-        if not complete:
+            self.url = httpx.URL(address.rstrip("/"))
+        except httpx.InvalidURL:
+            self.url = httpx.URL()
+        if self.url.scheme not in ("http", "https") or not self.url.host:
             raise UserError(f"No such address. Received: {address}. Use http://HOST:PORT, usually with 8501.")
-        self.address = address.rstrip("/")
 
     def start(self) -> None:
-        self._client = httpx.AsyncClient(timeout=_PATIENCE, trust_env=False)
+        self._client = httpx.Client(timeout=_PATIENCE, trust_env=False)
 
     def stop(self) -> None:
-        pass
+        self._client.close()
 
-    async def answer(self, app, name: str, version: int | None, what: str, body: bytes) -> Response:
-        """What the server answers. Raises ServingError if it does not, or too much."""
+    def answer(self, name: str, version: int | None, what: str, body: bytes) -> tuple[int, bytes]:
+        """The server's status and answer. Raises ServingError if it gives none, or too much."""
         at = "" if version is None else f"/versions/{version}"
-        url = f"{self.address}/v1/models/{urllib.parse.quote(name, safe='')}{at}{what}"
-        json = {"Content-Type": "application/json"}
-        method = "POST" if what == ":predict" else "GET"
-        content = bytearray()
+        url = f"{self.url}/v1/models/{urllib.parse.quote(name, safe='')}{at}{what}"
+        method, content = "POST" if what == ":predict" else "GET", bytearray()
         try:
-            async with self._client.stream(method, url, content=body or None, headers=json) as response:
-                async for part in response.aiter_bytes():
+            with self._client.stream(
+                method, url, content=body or None, headers={"Content-Type": "application/json"}
+            ) as response:
+                for part in response.iter_bytes():
                     content += part
                     if len(content) > _LARGEST_ANSWER:
                         raise ServingError("INTERNAL", "The server that draws answers too much.")
         except httpx.HTTPError as error:
             raise ServingError("UNAVAILABLE", "The server that draws does not answer.") from error
-        return Response(bytes(content), response.status_code, media_type="application/json")
+        return response.status_code, bytes(content)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import pathlib
 import threading
 import typing
@@ -11,13 +9,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from absl import logging
-from starlette.responses import Response
 
 from ssagan_tf.core import cli
 from ssagan_tf.errors import UserError
 from ssagan_tf.on_device import MAX_TRUNCATION
 from ssagan_tf.serving import rest
-from ssagan_tf.serving.app import App, local_answer
 from ssagan_tf.serving.rest import ServingError, invalid
 from ssagan_tf.weights.versions import newest_version
 
@@ -135,12 +131,9 @@ class Models:
             raise ServingError("NOT_FOUND", f"Servable not found for request: {which}")
         return loaded
 
-    async def answer(self, app: App, name: str, version: int | None, what: str, body: bytes) -> Response:
-        """As `Backend.answer`, computed in the application's threads."""
-        loaded = self.get(name, version)
-        work = functools.partial(local_answer, loaded, what, name, body)
-        content = await asyncio.get_running_loop().run_in_executor(app.pool, work)
-        return Response(content, media_type="application/json")
+    def answer(self, name: str, version: int | None, what: str, body: bytes) -> tuple[int, bytes]:
+        """As `app.Backend.answer`."""
+        return 200, rest.local_answer(self.get(name, version), what, name, body)
 
     def refresh(self) -> None:
         """Loads what is newer than what answers; what cannot be loaded is told once, and changes nothing.

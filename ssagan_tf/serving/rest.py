@@ -18,14 +18,14 @@ HTTP_STATUS = {
     "UNIMPLEMENTED": 501,
     "UNAVAILABLE": 503,
 }  # 500 for all others
+_KINDS: dict[int, typing.Any] = {1: np.float32, 3: np.int32, 7: object, 9: np.int64}  # of DataType; strings are objects
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
-_KINDS: dict[int, typing.Any] = {
-    1: np.float32,
-    3: np.int32,
-    7: object,
-    9: np.int64,
-}  # of TensorFlow's DataType; an object is a string
-_NAMES: dict[typing.Any, str] = {np.float32: "float32", np.int32: "int32", object: "string", np.int64: "int64"}
+# JSON's types that become a type, and their bounds. True is an int, too, but no number.
+_NUMBERS: dict[typing.Any, tuple] = {
+    np.float32: ((int, float), -_LARGEST_FLOAT, _LARGEST_FLOAT),
+    np.int32: ((int,), -(2**31), 2**31 - 1),
+    np.int64: ((int,), -(2**63), 2**63 - 1),
+}
 
 
 class ServingError(Exception):
@@ -104,50 +104,36 @@ def _only(wanted: dict, key: str) -> str:
 
 def _array(value: typing.Any, info) -> np.ndarray:
     """Nested lists as an array of the input's type."""
-    shape, probe = [], value
-    while isinstance(probe, list):
-        shape.append(len(probe))
-        probe = probe[0] if probe else None
-    if len(shape) != len(info.tensor_shape.dim):
-        raise invalid(f"Expecting lists of depth {len(info.tensor_shape.dim)} but got {len(shape)}")
     if info.dtype not in _KINDS:
         raise ServingError("UNIMPLEMENTED", f"Inputs of DataType {info.dtype} are not read from JSON")
-    dtype = _KINDS[info.dtype]
-    flat: list = []
-    _flatten(value, shape, dtype, flat)
-    array = np.empty(len(flat), dtype)
-    array[:] = flat
-    return array.reshape(shape)
+    given, rank = np.array(value, object), len(info.tensor_shape.dim)
+    if given.ndim != rank:
+        raise invalid(f"Expecting lists of depth {rank} but got {given.ndim}")
+    kind, flat = _KINDS[info.dtype], given.ravel().tolist()
+    array = np.empty(len(flat), kind)
+    array[:] = [_text(item) for item in flat] if kind is object else _numbers(flat, kind)
+    return array.reshape(given.shape)
 
 
-def _flatten(value: typing.Any, shape: list[int], dtype: typing.Any, flat: list) -> None:
-    if not shape and not isinstance(value, list):
-        flat.append(_scalar(value, dtype))
-    elif not shape or not isinstance(value, list) or len(value) != shape[0]:
-        raise invalid(f"Lists of one input differ in depth or length: {_short(value)}")
-    else:
-        for part in value:
-            _flatten(part, shape[1:], dtype, flat)
+def _numbers(values: list, kind: typing.Any) -> list:
+    types, low, high = _NUMBERS[kind]
+    for value in values:
+        if type(value) not in types or not low <= value <= high:
+            raise invalid(f"JSON Value: {_short(value)} is not of expected type: {kind.__name__}")
+    return values
 
 
-def _scalar(value: typing.Any, dtype: typing.Any) -> typing.Any:
-    if dtype is object and isinstance(value, str):
-        try:
+def _text(value: typing.Any) -> bytes:
+    try:
+        if isinstance(value, str):
             return value.encode()
-        except UnicodeEncodeError as error:
-            raise invalid("JSON Parse error: The surrogate pair in string is invalid.") from error
-    if dtype is object and _is_base64(value):
-        try:
+        if _is_base64(value):
             return base64.b64decode(value["b64"], validate=True)
-        except ValueError as error:
-            raise invalid("Unable to base64 decode") from error
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    bits = {np.int32: 31, np.int64: 63}.get(dtype)
-    if bits and number and isinstance(value, int) and -(2**bits) <= value < 2**bits:
-        return value
-    if dtype is np.float32 and number and abs(value) <= _LARGEST_FLOAT:
-        return value
-    raise invalid(f"JSON Value: {_short(value)} is not of expected type: {_NAMES[dtype]}")
+    except UnicodeEncodeError as error:
+        raise invalid("JSON Parse error: The surrogate pair in string is invalid.") from error
+    except ValueError as error:
+        raise invalid("Unable to base64 decode") from error
+    raise invalid(f"JSON Value: {_short(value)} is not of expected type: string")
 
 
 def _is_base64(value: typing.Any) -> bool:
@@ -155,7 +141,9 @@ def _is_base64(value: typing.Any) -> bool:
 
 
 def _short(value: typing.Any) -> str:
-    # Cut before it is printed: an integer of many digits cannot be.
+    if isinstance(value, list | dict):  # may be as large and as deep as a request
+        return "a list" if isinstance(value, list) else "an object"
+    # An integer of many digits cannot be printed.
     text = json.dumps(value) if not isinstance(value, int) or abs(value) < 2**70 else "an integer of many digits"
     return text if len(text) <= 100 else text[:97] + "..."
 
@@ -181,3 +169,20 @@ def _listed(name: str, value: np.ndarray) -> list:
     if name.endswith("_bytes"):
         return [{"b64": base64.b64encode(content).decode()} for content in value]
     return [content.decode(errors="replace") for content in value]
+
+
+def local_answer(loaded, what: str, name: str, body: bytes) -> bytes:
+    """An answer of a model that is loaded here, as JSON."""
+    from google.protobuf import json_format
+
+    if what == ":predict":
+        signature, inputs, rows = arrays_of(body, loaded.inputs_of)
+        return json.dumps(answer_of(loaded.predict(signature, inputs), rows), allow_nan=False).encode()
+    if what == "/metadata":
+        options = {"preserving_proto_field_name": True, "always_print_fields_with_no_presence": True}
+        table = {key: json_format.MessageToDict(value, **options) for key, value in loaded.signatures.items()}
+        spec = {"name": name, "signature_name": "", "version": str(loaded.version)}
+        return json.dumps({"model_spec": spec, "metadata": {"signature_def": {"signature_def": table}}}).encode()
+    status = {"error_code": "OK", "error_message": ""}
+    state = {"version": str(loaded.version), "state": "AVAILABLE", "status": status}
+    return json.dumps({"model_version_status": [state]}).encode()

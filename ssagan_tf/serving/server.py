@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
+import signal
 import socket
+import threading
 import typing
 
 import h11
@@ -16,43 +16,32 @@ from ssagan_tf.serving.app import App
 
 _LARGEST_HEAD = 16 * 2**10  # bytes of a request's line and headers
 _BACKLOG = 1024
-_TICK = 1.0  # seconds between two looks at a connection
 
 
 class _Protocol(H11Protocol):
-    """A connection that is closed when a request's head is not whole, or an answer not taken, within `patience`."""
+    """A connection that is closed when a request's head is not whole within `patience` seconds.
 
-    patience = 30.0
+    uvicorn answers 503 where there are too many connections, but keeps them; twice as many are closed at once.
+    """
 
-    def __init__(self, *args: typing.Any, **kwargs: typing.Any):
-        super().__init__(*args, **kwargs)
-        self.app = functools.partial(_with_abort, self.app, self._abort)
-        self._waiting = 0.0
-        self._buffered = 0
+    patience = 30
+    most = 400
 
     def connection_made(self, transport: typing.Any) -> None:
         super().connection_made(transport)
-        self.loop.call_later(_TICK, self._look)
+        if len(self.connections) > 2 * self.most:
+            transport.abort()
+        self._look(last=self)
 
-    def _look(self) -> None:
-        buffered = self.transport.get_write_buffer_size()
-        if self not in self.connections and not buffered:
+    def _look(self, last: object) -> None:
+        """Looks twice in that time whether a head is still the one of the `last` time: it follows the same request."""
+        if self.transport.is_closing():
             return
         in_head = self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None
-        stuck = buffered and (buffered >= self._buffered or self.flow.write_paused)
-        self._waiting = self._waiting + _TICK if in_head or stuck else 0.0
-        self._buffered = buffered
-        if self._waiting >= self.patience:
-            self._abort()
+        if in_head and self.cycle is last:
+            self.transport.abort()
         else:
-            self.loop.call_later(_TICK, self._look)
-
-    def _abort(self) -> None:
-        self.transport.abort()
-
-
-async def _with_abort(app, abort, scope, receive, send) -> None:
-    await app({**scope, "abort": abort}, receive, send)
+            self.loop.call_later(self.patience / 2, self._look, self.cycle if in_head else self)
 
 
 class Server(uvicorn.Server):
@@ -68,55 +57,51 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, app: App, port: int, host: str = "127.0.0.1"):
-        options = app.options
+        patience, most = app.options.patience, app.options.max_connections
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # else Nagle waits
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self.socket.bind((host, port))
-            self.socket.listen(_BACKLOG)  # whoever comes before the models are loaded waits a moment
+        try:  # whoever comes before the models are loaded waits a moment
+            self.socket = socket.create_server((host, port), family=family, backlog=_BACKLOG)
         except OSError as error:
             reason = error.strerror or error
             raise UserError(f"Could not listen. Received: {host}:{port}: {reason}. Use another --port.") from error
+        # Each connection has these from here: no pause for Nagle, and an end to readers that are stuck.
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * patience)
         name = f"[{host}]" if ":" in host else host
         self.url = f"http://{name}:{self.socket.getsockname()[1]}/"
-        protocol = type("Protocol", (_Protocol,), {"patience": options.patience})
         config = uvicorn.Config(
             app,
-            http=protocol,
+            http=type("Protocol", (_Protocol,), {"patience": patience, "most": most}),
             ws="none",
             loop="asyncio",
-            lifespan="on",
-            log_level="error",
+            lifespan="off",
+            log_level="critical",  # the application has a log of its own
             access_log=False,
             server_header=False,
             proxy_headers=False,
             backlog=_BACKLOG,
-            limit_concurrency=options.connections,
+            limit_concurrency=most,
             timeout_keep_alive=15,
-            timeout_graceful_shutdown=int(options.drain),
+            timeout_graceful_shutdown=patience,
             h11_max_incomplete_event_size=_LARGEST_HEAD,
         )
         super().__init__(config)
-        self.app = app
+        self.backend = app.backend
 
     def run_until_stopped(self) -> None:
         """Serves. Raises UserError if a model could not be loaded."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (
+                signal.SIGTERM,
+                signal.SIGINT,
+            ):  # uvicorn raises them again: to be told to stop is no failure
+                signal.signal(number, lambda *_: None)
+        self.backend.start()
         self.run(sockets=[self.socket])
-        if self.app.failed is not None:
-            raise self.app.failed
-
-    def handle_exit(self, sig: int, frame: typing.Any) -> None:
-        self.app.draining = True
-        super().handle_exit(sig, frame)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> typing.Iterator[None]:
-        with super().capture_signals():
-            yield
-            # Not raised again afterwards: to be told to stop and to stop is no failure.
-            self._captured_signals.clear()
+        self.backend.stop()
+        if self.backend.failed is not None:
+            raise self.backend.failed
 
     async def on_tick(self, counter: int) -> bool:
-        stop = await super().on_tick(counter)
-        return stop or self.app.failed is not None
+        return await super().on_tick(counter) or self.backend.failed is not None

@@ -32,7 +32,6 @@ CONFIG_FILE = "config.json"
 VOCABULARY_FILE = "vocabulary.txt"
 WEIGHTS_FILE = "model.safetensors"
 TRAINING_FILE = "training.safetensors"
-TERMS_FILE = "terms.txt"
 _MOST_TERMS = 2**16  # bytes
 
 PRESETS: dict[str, dict[str, typing.Any]] = {
@@ -144,8 +143,8 @@ def read(cls: type[Model], preset: str | os.PathLike, trust: bool = False) -> Mo
     model = build()
     model.settings = config
     take_weights(model, place)
-    if (place / TERMS_FILE).is_file():
-        terms = read_bytes(files.inside(place, TERMS_FILE), _MOST_TERMS).decode(errors="replace")
+    if (place / files.TERMS_FILE).is_file():
+        terms = read_bytes(files.inside(place, files.TERMS_FILE), _MOST_TERMS).decode(errors="replace")
         model.terms = " ".join(terms.split())
         logging.warning("Terms of this model: %s", model.terms)
     return model
@@ -166,7 +165,7 @@ def write(model: TextToImage, folder: str | os.PathLike, config: Config | None =
         card = card if card is not None else _CARD.format(name=name, size=size, words=len(model.vocabulary) - 1)
         files.write_atomically(aside / "README.md", card)
         if model.terms:
-            files.write_atomically(aside / TERMS_FILE, model.terms + "\n")
+            files.write_atomically(aside / files.TERMS_FILE, model.terms + "\n")
 
 
 def model_config(model: TextToImage) -> ModelConfig:

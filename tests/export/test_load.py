@@ -28,10 +28,11 @@ def server(exported, request):
         f"--model={exported.parent}",
         "--port=0",
         "--queue=300",
-        "--noaccess_log",
         f"--page={request.param == 'page'}",
     ]
-    with processes.started(sys.executable, "scripts/serve.py", *flags, cwd=ROOT, seconds=600) as process:
+    with processes.started(
+        sys.executable, "scripts/serve.py", *flags, cwd=ROOT, stderr=processes.DEVNULL, seconds=600
+    ) as process:
         address = re.search(r"http://[\d.:]+", process.stdout.readline())[0]
         servers.wait_until_ready(address)
         yield address, process.pid

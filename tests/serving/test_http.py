@@ -1,11 +1,11 @@
 """What strangers send, over real sockets: refused in words, bounded in time and memory, and no one else notices."""
 
-import asyncio
 import gzip
 import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -15,11 +15,11 @@ import time
 import processes
 import pytest
 import servers
-from starlette.responses import Response
 
 from ssagan_tf.errors import UserError
 from ssagan_tf.export import assets
-from ssagan_tf.serving.command import _page
+from ssagan_tf.serving import app
+from ssagan_tf.serving.command import page_of
 from ssagan_tf.serving.forward import Forward
 from ssagan_tf.serving.rest import ServingError
 
@@ -43,28 +43,27 @@ class Echo:
     def stop(self):
         pass
 
-    async def answer(self, app, name, version, what, body):
+    def answer(self, name, version, what, body):
         if name == "fish":
             raise ServingError("NOT_FOUND", "Servable not found for request: fish")
         self.now += 1
         self.most = max(self.most, self.now)
-        try:
-            if body.startswith(b"slow"):
-                await asyncio.sleep(float(body[4:]))
-        finally:
-            self.now -= 1
+        if body.startswith(b"slow"):
+            time.sleep(float(body[4:]))
+        self.now -= 1
         if body == b"large":
-            return Response(b"x" * LARGE)
+            return 200, b"x" * LARGE
         if body == b"fail":
             raise ZeroDivisionError
-        told = {"name": name, "version": version, "what": what, "length": len(body)}
-        return Response(json.dumps(told), media_type="application/json")
+        return 200, json.dumps({"name": name, "version": version, "what": what, "length": len(body)}).encode()
 
 
 @pytest.fixture(scope="module")
 def server():
-    with servers.running(Echo(), PAGE, patience=2.0, body=2**20, kept=4 * LARGE) as server:
-        yield server
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app, "MOST_KEPT", 4 * LARGE)
+        with servers.running(Echo(), PAGE, patience=2, max_body=2**20) as server:
+            yield server
 
 
 def port(server):
@@ -112,7 +111,13 @@ SMUGGLED = {
     "a space before the colon": head("POST", PREDICT, "Content-Length : 0") + HIDDEN,
     "no host": b"GET / HTTP/1.1\r\n\r\n" + HIDDEN,
     "two hosts": head("GET", "/", "Host: localhost") + HIDDEN,
-}  # fmt: skip
+    "a folded header": head("POST", PREDICT, "Content-Length: 0", " Transfer-Encoding: chunked") + HIDDEN,
+    "a NUL": head("POST", PREDICT, "X: a\0b", "Content-Length: 0") + HIDDEN,
+    "a bare CR": head("POST", PREDICT, "X: a\rContent-Length: 9", "Content-Length: 0") + HIDDEN,
+    "a chunk with no end": head("POST", PREDICT, "Transfer-Encoding: chunked") + b"2\r\n{}??0\r\n\r\n" + HIDDEN,
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + HIDDEN,
+    "an address for a path": head("GET", "http://evil.example/v1/models/birds", "Connection: close") + HIDDEN,
+}
 
 
 @pytest.mark.parametrize("name", SMUGGLED)
@@ -121,6 +126,48 @@ def test_nothing_hides_in_a_request(server, name):
     answer = all_of(connect(server, SMUGGLED[name]))
     assert answer.count(b"HTTP/1.1 ") == 1 and answer.split()[1][:1] == b"4", answer[:200]
     assert b"connection: close" in answer.lower()
+
+
+def test_an_upgrade_is_not_followed_and_a_body_is_asked_for_in_time(server):
+    upgrade = head("GET", "/healthz", "Connection: upgrade, close", "Upgrade: websocket", "Sec-WebSocket-Key: eA==")
+    assert all_of(connect(server, upgrade)).startswith(b"HTTP/1.1 200 ")
+    waits = "Expect: 100-continue", f"Content-Length: {len(BODY)}", "Connection: close"
+    patient = connect(server, head("POST", PREDICT, *waits))
+    assert patient.recv(25).startswith(b"HTTP/1.1 100 ")
+    patient.sendall(BODY)
+    assert b"HTTP/1.1 200 " in all_of(patient)
+    too_long = "Expect: 100-continue", "Content-Length: 999999999"
+    assert all_of(connect(server, head("POST", PREDICT, *too_long))).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("line", [b"X: y\r\n", b"x" * 100])
+def test_a_head_has_a_bound(server, line):
+    endless = connect(server, b"GET / HTTP/1.1\r\n")
+    with pytest.raises(ConnectionError):
+        for _ in range(10**6):
+            endless.sendall(line * 100)
+    endless.close()
+
+
+def test_requests_in_a_row_are_answered_in_turn(server):
+    row = b"".join(head("GET", f"/v1/models/{number}") for number in range(50))
+    answers = all_of(connect(server, row, head("GET", "/healthz", "Connection: close")))
+    found = re.findall(rb'"name": "(\d+)"', answers)
+    assert found == [str(number).encode() for number in range(50)] and answers.endswith(b'{"status": "ok"}')
+
+
+def test_who_comes_by_too_many_connections_is_sent_away():
+    with servers.running(Echo(), max_connections=4, patience=2) as server:
+        idle = [connect(server) for _ in range(12)]
+        time.sleep(0.5)
+        assert len(server.server_state.connections) <= 8
+        idle.pop(0).close()
+        time.sleep(0.2)
+        assert ask(server, "/healthz")[0] == 503
+        for connection in idle:
+            connection.close()
+        time.sleep(0.2)
+        assert ask(server, "/healthz")[0] == 200
 
 
 NGINX = """
@@ -231,13 +278,32 @@ def test_other_sites_pages_may_not_ask(server):
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/../x", "/v1/models/../../x", "/v1/%2e%2e/x", "/v1/models/a%2f..%2fb", "/v1/..\\x"]
+    "path",
+    [
+        "/v1/../x",
+        "/v1/models/../../x",
+        "/v1/%2e%2e/x",
+        "/v1/models/..",
+        "/v1/models/%2E%2e/versions/1",
+        "/v1/models/a%2f..%2fb",
+        "/v1/models/a%5c..%5cb",
+        "/v1/..\\x",
+        "/%761/models/birds",
+    ],
 )
 def test_a_path_leads_nowhere_else(server, path):
     assert ask(server, path)[0] == 400
 
 
-NAMES = {"birds": "birds", "red%20birds": "red birds", "birds[1]": "birds[1]", "a%2Fb": "a/b", "%F0%9F%90%A6": "🐦"}
+NAMES = {
+    "birds": "birds",
+    "red%20birds": "red birds",
+    "birds[1]": "birds[1]",
+    "a%2Fb": "a/b",
+    "%F0%9F%90%A6": "🐦",
+    "%C0%AE%C0%AE": "\ufffd" * 4,
+}
+NAMES |= {"e%CC%81": "e\u0301", "%C3%A9": "\xe9", "%EF%BC%8E%EF%BC%8E": "．．", "a%00%0d%1b": "a\0\r\x1b"}
 
 
 @pytest.mark.parametrize("sent", NAMES)
@@ -317,8 +383,8 @@ def test_who_does_not_fit_in_the_queue_is_told_to_come_back():
         status, headers, _ = ask(server, PREDICT, BODY)
         assert status == 429 and headers["Retry-After"] == "1"
         assert all(b" 200 " in all_of(connection) for connection in busy)
-        assert server.app.backend.most == 1 and ask(server, PREDICT, BODY)[0] == 200
-        assert server.app.waiting == 0 and server.app._kept == 0
+        assert server.backend.most == 1 and ask(server, PREDICT, BODY)[0] == 200
+        assert not server.config.app.waiting
 
 
 def test_a_key_is_asked_for_where_there_is_one():
@@ -343,7 +409,7 @@ def test_requests_are_handed_on_by_name_and_version(server):
 
 def test_a_folder_that_is_no_model_is_told(tmp_path):
     with pytest.raises(UserError, match="No model found. Received: "):
-        _page({"birds": tmp_path})
+        page_of({"birds": tmp_path})
 
 
 SERVE = """

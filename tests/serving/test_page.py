@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import servers
 
-from ssagan_tf.serving.command import _page
+from ssagan_tf.serving.command import page_of
 from ssagan_tf.serving.models import Models
 
 pytestmark = pytest.mark.browser
@@ -259,7 +259,7 @@ def test_another_model_is_chosen_with_its_terms(chromium, exported, tmp_path):
     shutil.copytree(exported, tmp_path / "finches")
     (tmp_path / "finches/terms.txt").write_text("For reading alone.\n")
     folders = {"birds": exported, "finches": tmp_path / "finches"}
-    with servers.running(Models(folders), _page(folders)) as server:
+    with servers.running(Models(folders), page_of(folders)) as server:
         page = chromium().open(f"{server.url}#caption=a+red+bird&count=1")
         assert "its folder states none" in page["terms"].text
         page.choose("model", "finches")

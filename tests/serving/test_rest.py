@@ -90,7 +90,7 @@ REFUSED = {
     "a number for a caption": ({"instances": [3]}, "3 is not of expected type: string"),
     "base64 that is none": ({"instances": [{"b64": "&&"}]}, "base64"),
     "a caption in a list": ({"instances": [["a"]]}, "depth 1 but got 2"),
-    "lists of two depths": ({"instances": ["a", ["b"]]}, "differ in depth"),
+    "lists of two depths": ({"instances": ["a", ["b"]]}, "is not of expected type: string"),
     "one caption alone": ({"inputs": "a red bird"}, "depth 1 but got 0"),
     "deep lists": (b'{"instances": ' + b"[" * 900 + b"]" * 900 + b"}", "depth"),
     "deeper lists": (b'{"instances": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "JSON Parse error"),
