@@ -18,7 +18,13 @@ HTTP_STATUS = {
     "UNIMPLEMENTED": 501,
     "UNAVAILABLE": 503,
 }  # 500 for all others
-_KINDS: dict[int, typing.Any] = {1: np.float32, 3: np.int32, 7: object, 9: np.int64}  # of DataType; strings are objects
+# By TensorFlow's names of types; strings are objects.
+_KINDS: dict[str, typing.Any] = {
+    "DT_FLOAT": np.float32,
+    "DT_INT32": np.int32,
+    "DT_INT64": np.int64,
+    "DT_STRING": object,
+}
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
 # JSON's types that become a type, and their bounds. True is an int, too, but no number.
 _NUMBERS: dict[typing.Any, tuple] = {
@@ -46,8 +52,22 @@ def invalid(message: str) -> ServingError:
     return ServingError("INVALID_ARGUMENT", message)
 
 
+def tensor_info(name: str, dtype: str, shape: typing.Sequence[int]) -> dict:
+    """An input or output as metadata describe it; a dimension of -1 has any size."""
+    dims = [{"size": str(size), "name": ""} for size in shape]
+    return {"dtype": dtype, "tensor_shape": {"dim": dims, "unknown_rank": False}, "name": name}
+
+
+def _shape_of(info: dict) -> tuple[int, ...]:
+    return tuple(int(dim["size"]) for dim in info["tensor_shape"]["dim"])
+
+
 def arrays_of(body: bytes, inputs_of: typing.Callable[[str], dict]) -> tuple[str, dict[str, np.ndarray], bool]:
     """A request's body -> (signature, its inputs, whether the answer is to be in rows).
+
+    Args:
+        body: JSON.
+        inputs_of: metadata of each input, see `tensor_info`, by the name of a signature.
 
     Raises:
         ServingError: it is no such request.
@@ -102,14 +122,14 @@ def _only(wanted: dict, key: str) -> str:
     return next(iter(wanted))
 
 
-def _array(value: typing.Any, info) -> np.ndarray:
+def _array(value: typing.Any, info: dict) -> np.ndarray:
     """Nested lists as an array of the input's type."""
-    if info.dtype not in _KINDS:
-        raise ServingError("UNIMPLEMENTED", f"Inputs of DataType {info.dtype} are not read from JSON")
-    given, rank = np.array(value, object), len(info.tensor_shape.dim)
+    if info["dtype"] not in _KINDS:
+        raise ServingError("UNIMPLEMENTED", f"Inputs of {info['dtype']} are not read from JSON")
+    given, rank = np.array(value, object), len(_shape_of(info))
     if given.ndim != rank:
         raise invalid(f"Expecting lists of depth {rank} but got {given.ndim}")
-    kind, flat = _KINDS[info.dtype], given.ravel().tolist()
+    kind, flat = _KINDS[info["dtype"]], given.ravel().tolist()
     array = np.empty(len(flat), kind)
     array[:] = [_text(item) for item in flat] if kind is object else _numbers(flat, kind)
     return array.reshape(given.shape)
@@ -148,9 +168,20 @@ def _short(value: typing.Any) -> str:
     return text if len(text) <= 100 else text[:97] + "..."
 
 
-def example(info) -> np.ndarray:
+def check_array(name: str, value: np.ndarray, info: dict) -> None:
+    """Raises ServingError unless an array has the type and the shape of an input."""
+    kind, shape = _KINDS.get(info["dtype"]), _shape_of(info)
+    if kind is None or value.dtype != kind:
+        raise invalid(f"Input {name} must be {info['dtype']} but was {value.dtype}")
+    if value.ndim != len(shape) or any(want not in (-1, got) for want, got in zip(shape, value.shape, strict=True)):
+        wanted = ", ".join("any" if size < 0 else str(size) for size in shape)
+        raise invalid(f"Input {name} must be of shape ({wanted}) but was {value.shape}")
+
+
+def example(info: dict) -> np.ndarray:
     """An input of nothing, for one picture."""
-    return np.full([abs(dim.size) for dim in info.tensor_shape.dim], b"" if info.dtype == 7 else 0, _KINDS[info.dtype])
+    kind = _KINDS[info["dtype"]]
+    return np.full([abs(size) for size in _shape_of(info)], b"" if kind is object else 0, kind)
 
 
 def answer_of(outputs: dict[str, np.ndarray], rows: bool) -> dict:
@@ -173,16 +204,13 @@ def _listed(name: str, value: np.ndarray) -> list:
 
 def local_answer(loaded, what: str, name: str, body: bytes) -> bytes:
     """An answer of a model that is loaded here, as JSON."""
-    from google.protobuf import json_format
-
     if what == ":predict":
         signature, inputs, rows = arrays_of(body, loaded.inputs_of)
         return json.dumps(answer_of(loaded.predict(signature, inputs), rows), allow_nan=False).encode()
     if what == "/metadata":
-        options = {"preserving_proto_field_name": True, "always_print_fields_with_no_presence": True}
-        table = {key: json_format.MessageToDict(value, **options) for key, value in loaded.signatures.items()}
         spec = {"name": name, "signature_name": "", "version": str(loaded.version)}
-        return json.dumps({"model_spec": spec, "metadata": {"signature_def": {"signature_def": table}}}).encode()
+        table = {"signature_def": {"signature_def": loaded.signatures}}
+        return json.dumps({"model_spec": spec, "metadata": table}).encode()
     status = {"error_code": "OK", "error_message": ""}
     state = {"version": str(loaded.version), "state": "AVAILABLE", "status": status}
     return json.dumps({"model_version_status": [state]}).encode()

@@ -28,7 +28,7 @@ def rest_address(exported):
 
 @pytest.fixture(scope="session")
 def served(exported):
-    """The `Loaded` SavedModel."""
-    from ssagan_tf.serving.models import Loaded
+    """The SavedModel as a server has it."""
+    from ssagan_tf.serving.saved_model import SavedModel
 
-    return Loaded(exported)
+    return SavedModel(exported)

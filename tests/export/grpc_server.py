@@ -1,4 +1,4 @@
-"""TensorFlow Serving's PredictionService, its real definition, with a `Loaded` behind it."""
+"""TensorFlow Serving's PredictionService, its real definition, with a loaded model behind it."""
 
 import concurrent.futures
 import contextlib
@@ -7,7 +7,7 @@ import grpc
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from ssagan_tf.serving.models import Loaded
+from ssagan_tf.serving.loaded import Loaded
 from ssagan_tf.serving.rest import ServingError
 
 

@@ -11,7 +11,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 
 from ssagan_tf.errors import UserError
 from ssagan_tf.export import serving
-from ssagan_tf.serving.models import Loaded, Models
+from ssagan_tf.serving.models import Models
+from ssagan_tf.serving.saved_model import SavedModel
 
 model_server_config_pb2 = pytest.importorskip(
     "tensorflow_serving.config.model_server_config_pb2", reason="tensorflow-serving-api is not installed"
@@ -163,7 +164,7 @@ def test_a_damaged_saved_model_is_told(tmp_path, content):
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").write_bytes(content)
     with pytest.raises(UserError, match="No SavedModel could be read. Received: .*: it is damaged"):
-        Loaded(tmp_path / "1")
+        SavedModel(tmp_path / "1")
 
 
 def test_an_example_for_a_signature_fits_it(exported):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 
 import numpy as np
@@ -36,21 +35,12 @@ def take_request(data: bytes) -> None:
 
 
 def _inputs_of(signature: str) -> dict:
-    from ssagan_tf.serving.rest import ServingError
+    from ssagan_tf.serving.rest import ServingError, tensor_info
 
     if signature != "serving_default":
         raise ServingError("INVALID_ARGUMENT", "no such signature")
-    return _infos()
-
-
-@functools.cache
-def _infos() -> dict:
-    import tensorflow as tf
-    from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
-
-    types = {"captions": tf.string, "seed": tf.int64, "truncation": tf.float32}
-    shape = tf.TensorShape([None]).as_proto()
-    return {name: TensorInfo(dtype=kind.as_datatype_enum, tensor_shape=shape) for name, kind in types.items()}
+    types = {"captions": "DT_STRING", "seed": "DT_INT64", "truncation": "DT_FLOAT"}
+    return {name: tensor_info(name, dtype, [-1]) for name, dtype in types.items()}
 
 
 def requests() -> list[bytes]:

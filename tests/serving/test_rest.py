@@ -8,11 +8,9 @@ import urllib.request
 
 import numpy as np
 import pytest
-from tensorflow.core.framework.tensor_shape_pb2 import TensorShapeProto
-from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 
 from ssagan_tf.serving.models import Models
-from ssagan_tf.serving.rest import ServingError, arrays_of
+from ssagan_tf.serving.rest import ServingError, arrays_of, tensor_info
 
 
 def ask(server, path, body=None):
@@ -192,7 +190,7 @@ def test_a_newer_version_takes_over_when_it_answers(exported, tmp_path, caplog):
 
 
 def test_text_is_read_as_bytes():
-    info = TensorInfo(dtype=7, tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=-1)]))
+    info = tensor_info("captions", "DT_STRING", [-1])
     body = '{"instances": ["gr\u00fcn\\u0000"]}'.encode()
     signature, inputs, rows = arrays_of(body, lambda _: {"captions": info})
     assert (signature, rows, inputs["captions"][0]) == ("serving_default", True, "grün\0".encode())
