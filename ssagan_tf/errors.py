@@ -8,12 +8,16 @@ class UserError(ValueError):
     """Something from outside is wrong: a flag, a file, a caption.
 
     The message is one line in three parts: what was wrong, what was received, what to do. Scripts print it
-    without a traceback and exit with status 1. What cannot be printed, such as a terminal's escape codes in what a file
-    or a server said, is written as Python escapes it.
+    without a traceback and exit with status 1. It is `printable`, whatever a file or a server said.
     """
 
     def __init__(self, message: str = ""):
-        super().__init__("".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in message))
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """The text with what a terminal would obey instead of print, such as escape codes, as Python escapes it."""
+    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:

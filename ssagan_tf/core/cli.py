@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 
 from ssagan_tf.core import calling, files
-from ssagan_tf.errors import UserError, did_you_mean
+from ssagan_tf.errors import UserError, did_you_mean, printable
 
 # Flags belong to the script that has them made here, not to this module.
 flags.disclaim_key_flags()
@@ -96,7 +96,7 @@ class _Plain(stdlib_logging.Formatter):
 
     def format(self, record: stdlib_logging.LogRecord) -> str:
         level = "" if record.levelno == stdlib_logging.INFO else f"{record.levelname.lower()}: "
-        return level + super().format(record)
+        return level + printable(super().format(record))
 
 
 def _worth_telling(record: stdlib_logging.LogRecord) -> bool:
@@ -161,7 +161,7 @@ def trust_flag() -> flags.FlagHolder[bool]:
 
 def say(message: str) -> None:
     """Tells the user on stdout, at once even where stdout is a file."""
-    print(message, flush=True)
+    print(printable(message), flush=True)
 
 
 def start_tensorflow() -> None:

@@ -24,6 +24,7 @@ from ssagan_tf.export import MOST_PICTURES
 
 _SIGNATURE = "generate_png"
 _LARGEST_ANSWER = 256 * 2**20  # bytes
+_ALONE = 10  # requests one at a time, to compare with
 _FIRST_PAUSE = 0.5  # seconds before the second try; each further one waits twice as long
 _RETRIED_STATUS = {429, 503, 504}
 _RETRIED_CODES = {"RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
@@ -262,10 +263,15 @@ def load(draw: Callable[[int], object], requests: int, at_once: int) -> str:
         draw(number)
         return time.perf_counter() - start
 
+    alone = np.median([timed(0) for _ in range(_ALONE)])
     start = time.perf_counter()
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         seconds = list(pool.map(timed, range(requests)))
     throughput = requests / (time.perf_counter() - start)
     marks = {"median": 50, "90 %": 90, "99 %": 99, "longest": 100}
     shown = ", ".join(f"{name} {1000 * np.percentile(seconds, mark):.1f}" for name, mark in marks.items())
-    return f"{requests} requests, {at_once} at once. Latency in ms: {shown}. Throughput: {throughput:.1f} pictures/s."
+    return (
+        f"{requests} requests, {at_once} at once. Latency in ms: {shown}. Throughput: {throughput:.1f} pictures/s. "
+        f"One at a time: median {1000 * alone:.1f} ms; the 99 % is {np.percentile(seconds, 99) / alone / at_once:.2f} "
+        f"times that times {at_once}."
+    )

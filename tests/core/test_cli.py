@@ -26,7 +26,7 @@ from absl import app, flags, logging
 from ssagan_tf.core import cli
 from ssagan_tf.errors import UserError
 
-_DEEDS = ["nothing", "settings", "refuse", "usage", "fail", "wait", "three", "chat", "path"]
+_DEEDS = ["nothing", "settings", "refuse", "usage", "fail", "wait", "three", "chat", "path", "odd"]
 _DO = flags.DEFINE_enum("do", None, _DEEDS, "What.", required=True)
 _COUNT = flags.DEFINE_integer("count", 0, "How many.", lower_bound=0)
 _NAMES = flags.DEFINE_multi_string("name", [], "Of whom.")
@@ -44,6 +44,9 @@ def main(argv):
         case "wait":
             cli.say("waiting")
             time.sleep(60)
+        case "odd":
+            cli.say("said \\x1b[31m\\u202e")
+            logging.warning("logged %s", "\\x1b]0;owned\\x07")
         case "three": return 3
         case "chat":
             logging.info("From a library: all goes well.")
@@ -90,6 +93,11 @@ def test_the_status_that_main_returns_is_the_exit_status(script):
 
 def test_of_other_packages_only_warnings_are_told(script):
     assert run(script, "--do=chat").stderr == "warning: From a library: something is odd.\nFrom the package.\n"
+
+
+def test_a_terminal_obeys_nothing_that_is_said_or_logged(script):
+    done = run(script, "--do=odd")
+    assert (done.stdout, done.stderr) == ("said \\x1b[31m\\u202e\n", "warning: logged \\x1b]0;owned\\x07\n")
 
 
 def test_a_user_error_is_one_line_without_traceback(script):

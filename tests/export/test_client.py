@@ -200,10 +200,11 @@ def test_a_silent_server_is_left_after_the_timeout(broken_server):
 def test_load_tells_percentiles_and_throughput():
     told = client.load(lambda number: time.sleep(0.05 if number == 7 else 0.01), 20, 4)
     numbers = [float(number) for number in re.findall(r"\d+\.\d+", told)]
-    median, ninety, _, longest, throughput = numbers
+    median, ninety, _, longest, throughput, alone, ratio = numbers
     assert told.startswith("20 requests, 4 at once.")
     assert 10 <= median <= ninety <= longest and longest >= 50
     assert throughput < 4 / 0.01
+    assert 10 <= alone < 50 and ratio == pytest.approx(numbers[2] / alone / 4, abs=0.02)
 
 
 def test_load_ends_with_the_first_failure():

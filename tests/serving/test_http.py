@@ -412,6 +412,20 @@ def test_a_folder_that_is_no_model_is_told(tmp_path):
         page_of({"birds": tmp_path})
 
 
+@pytest.mark.parametrize("name", ["vocabulary.txt", "terms.txt", "1/assets/vocabulary.txt"])
+@pytest.mark.parametrize("target", ["/dev/zero", "/etc/passwd", "../../../elsewhere"])
+def test_a_folders_links_lead_nowhere(tmp_path, name, target):
+    folder = tmp_path / "birds"
+    (folder / "1/assets").mkdir(parents=True)
+    (folder / "vocabulary.txt").write_text("<end>\nred\n")
+    if name.startswith("1/"):
+        (folder / "1/saved_model.pb").touch()
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(target)
+    with pytest.raises(UserError, match="A link leads out of the folder. Received: "):
+        page_of({"birds": folder})
+
+
 SERVE = """
 import asyncio, sys, time
 sys.path[:0] = ["tests", "tests/serving"]

@@ -33,12 +33,22 @@ export function overridesOf(text, size) {
   return Array.from({ length: size }, (_, y) => row(y));
 }
 
+/** A grid with its closed cells left free: what is held of a picture that is put over another, see `closedAt`. */
+export const opened = (text) => toText(toCells(text).map((cell) => (cell === CLOSED ? FREE : cell)));
+
+/** (x, y) => whether a grid is closed there, on a picture of this size. */
+export function closedAt(text, size) {
+  const cells = toCells(text);
+  const at = (position) => Math.floor((position * SIDE) / size);
+  return (x, y) => cells[at(y) * SIDE + at(x)] === CLOSED;
+}
+
 /** The grid as an element to lay over a picture: painted by mouse, finger or pen, or by arrow keys and space. */
 export class Brush {
   /** @param {(hold: string) => void} painted is told what is held after each stroke. */
   constructor(painted) {
     this.painted = painted;
-    this.kind = CLOSED;
+    this.kind = FREE;
     this.cursor = 0;
     this.element = made("div", "grid");
     this.element.id = "grid";
@@ -73,9 +83,17 @@ export class Brush {
     this.boxes[at].setAttribute("aria-label", `Row ${Math.floor(at / SIDE) + 1}, column ${(at % SIDE) + 1}: ${name}`);
   }
 
-  fill(kind) {
-    this.cells.fill(kind);
+  clear() {
+    this.cells.fill(FREE);
     this.end();
+  }
+
+  /** Of a free grid, what is painted is to be left: the first stroke closes the rest. */
+  start() {
+    if (this.kind !== CLOSED && this.cells.every((cell) => cell === FREE)) {
+      this.cells.fill(CLOSED);
+      this.boxes.forEach((_, at) => this.showCell(at));
+    }
   }
 
   paint(x, y) {
@@ -97,6 +115,7 @@ export class Brush {
     if (event.isPrimary && event.button === 0) {
       this.element.setPointerCapture(event.pointerId);
       this.last = this.cellAt(event);
+      this.start();
       this.stroke(event);
     }
   }
@@ -131,6 +150,7 @@ export class Brush {
       const inside = (value) => Math.min(SIDE - 1, Math.max(0, value));
       this.move(inside(x + step[0]), inside(y + step[1]));
     } else if (event.key === " " || event.key === "Enter") {
+      this.start();
       this.paint(x, y);
       this.end();
     } else {

@@ -28,6 +28,15 @@ export function picture(image, masks) {
   return { size: Math.sqrt(image.length / 3), pixels: Uint8ClampedArray.from(image, toByte), masks };
 }
 
+/** A picture with the pixels of another of its size where `kept(x, y)` says so. */
+export function merged(drawn, old, kept) {
+  const pixels = drawn.pixels.map((value, at) => {
+    const position = Math.floor(at / 3);
+    return kept(position % drawn.size, Math.floor(position / drawn.size)) ? old.pixels[at] : value;
+  });
+  return { ...drawn, pixels };
+}
+
 /** Draws a picture, with a mask over it if there is one. */
 export function paint(canvas, drawn, mask) {
   put(canvas, drawn.size, (at, x, y) => {

@@ -1,6 +1,7 @@
 // What there is to see: for each view its figures, what they need drawn and how they are painted.
 
-import { paint, paintDifference, paintMask } from "./pictures.js";
+import { closedAt, opened } from "./brush.js";
+import { merged, paint, paintDifference, paintMask } from "./pictures.js";
 import { seedAfter } from "./state.js";
 import { swapOf, swapped } from "./words.js";
 
@@ -29,10 +30,24 @@ function swap(state, vocabulary) {
   const words = vocabulary.tokenize(state.caption);
   const [from, to] = [words[wanted.index], wanted.replacement];
   // The mask has a figure of its own here, and would hide what changes.
-  const bare = { show: (canvas, pictures) => shown(canvas, pictures, 0) };
-  const before = { ...plain(`Before: ${from}`, state.caption, state.seed, state.hold), ...bare };
-  const after = { ...plain(`After: ${to}`, swapped(words, wanted.index, to), state.seed, state.hold), ...bare };
-  return [before, after, difference(before, after, `${from} for ${to}`), maskOf(before)];
+  const before = plain(`Before: ${from}`, state.caption, state.seed, "");
+  before.show = (canvas, [picture]) => shown(canvas, [picture], 0);
+  const after = plain(`After: ${to}`, swapped(words, wanted.index, to), state.seed, opened(state.hold));
+  const kept = (picture, old) => merged(picture, old, closedAt(state.hold, old.size));
+  after.show = (canvas, [old, picture]) => shown(canvas, [kept(picture, old)], 0);
+  after.jobs = [...before.jobs, ...after.jobs];
+  if (state.hold) {
+    after.alt += "; where the grid is closed, the picture before";
+  }
+  const changed = (canvas, [old, picture]) => `${paintDifference(canvas, old, kept(picture, old)).toFixed(1)} of 255`;
+  const difference = {
+    title: "Difference",
+    alt: `Where the picture changes with ${to} for ${from}`,
+    jobs: after.jobs,
+    show: changed,
+    means: "on average",
+  };
+  return [before, after, difference, maskOf(before)];
 }
 
 function between({ caption, seed, to, to_seed, along, hold }) {
@@ -56,20 +71,6 @@ function shown(canvas, [picture], stage) {
   const mask = stage ? stageOf(picture, stage) : null;
   paint(canvas, picture, mask);
   return mask ? `${mask.size} × ${mask.size}` : "";
-}
-
-function difference(before, after, what) {
-  const show = (canvas, [one, other]) => {
-    const change = paintDifference(canvas, one, other);
-    return `${change.toFixed(1)} of 255`;
-  };
-  return {
-    title: "Difference",
-    alt: `Where the picture changes with ${what}`,
-    jobs: [...before.jobs, ...after.jobs],
-    show,
-    means: "on average",
-  };
 }
 
 function maskOf(before) {

@@ -61,6 +61,10 @@ export function showWords(box, caption, vocabulary, pressed, { choose, correct }
     boxes.push(`and ${words.length - SHOWN} more`);
   }
   box.replaceChildren(...boxes);
+  const pressedBox = box.querySelector('[aria-pressed="true"]');
+  if (pressedBox) {
+    box.scrollLeft = pressedBox.offsetLeft - box.clientWidth / 2; // on a phone it is one row
+  }
 }
 
 function button(text, label, pressedDo, pressed) {
