@@ -164,7 +164,7 @@ def test_help_shows_the_docstring_and_the_scripts_own_flags(script, flag):
         "The tests read this.",
         "",
         "Flags:",
-        "  --do=nothing|settings|refuse|usage|fail|wait|three|chat|path",
+        "  --do=nothing|settings|refuse|usage|fail|wait|three|chat|path|odd",
         "                        What.",
         "  --count=INTEGER       How many. [default: 0]",
         "  --name=TEXT           Of whom.",
