@@ -18,6 +18,8 @@ from ssagan_tf.errors import UserError
 from ssagan_tf.text.tokenizer import lost_characters, tokenize
 
 ODD_ASPECT, SMALLEST, FEW = 3, 48, 2000
+USUAL_BATCH = 24  # of the presets; the smallest takes 4
+SMALL_SET = " Give a --batch_size that is not larger: else a batch has pictures twice, as negatives of themselves."
 MOST_ALIKE, FEW_LOST = 0.9, 0.01  # shares of the pictures, of the captions
 MAX_WORDS = 18  # what the published model reads of a caption
 
@@ -74,6 +76,7 @@ def check_source(source: Source, progress: bool = False) -> Report:
     report.problems += [problem for problem in found if not any(problem in said for said in report.problems)]
     with Bar(sum(map(len, examples.values())), "pictures", progress) as bar:
         seen = list(_look(examples, bar))
+    _check_splits({split: len(listed) for split, listed in examples.items()}, report)
     known = source.vocabulary() if examples else None
     _judge(source.name, known.tokenizer if known else source.tokenizer, seen, report)
     return report
@@ -93,6 +96,7 @@ def check_prepared(folder: str | os.PathLike, progress: bool = False) -> Report:
             f"Shards are not as they were written ({len(damaged):,}). Found: {some(damaged)}. "
             "Delete them and run prepare_data.py as before: it writes only what is missing."
         )
+    _check_splits({split: prepared.examples(split) for split in SPLITS}, report)
     with Bar(sum(map(prepared.examples, SPLITS)), "pictures", progress) as bar:
         seen = list(_look_at_records(prepared, set(damaged), bar))
     try:
@@ -173,6 +177,16 @@ def _describe_split(split: str, seen: list[_Seen], report: Report) -> None:
         f"{split}: {len(seen):,} pictures, {sum(counts):,} captions ({min(counts)} to {max(counts)} a picture, "
         f"{sum(counts) / len(counts):.1f} on average), {f'{classes:,}' if classes else 'no'} classes"
     )
+
+
+def _check_splits(counts: dict[str, int], report: Report) -> None:
+    """Nothing to train with, or nothing to test with, so that no score can be measured; of splits that are listed."""
+    for split, use in (("train", "train"), ("test", "test and score")):
+        if any(counts.values()) and counts.get(split) == 0:
+            report.problems.append(
+                f"There is nothing to {use} with. Found: {sum(counts.values()):,} pictures in all, none of them in "
+                f"{split}. Add pictures; folders named test, val and the like are for testing alone."
+            )
 
 
 def _describe_words(tokenizer: str, seen: list[_Seen], report: Report) -> None:
@@ -318,7 +332,7 @@ def _advise(tokenizer: str, seen: list[_Seen], report: Report) -> None:
     if 0 < len(train) < FEW:
         report.advice.append(
             f"There are few pictures. Found: {len(train):,} to train with. Go on from a trained model with --from, and "
-            "use --augment=adaptive."
+            "use --augment=adaptive." + SMALL_SET * (len(train) < USUAL_BATCH)
         )
     words = collections.Counter(word for caption in captions for word in tokenize(caption, tokenizer))
     once = [word for word, count in words.items() if count == 1]

@@ -166,6 +166,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         # 16 bit grey: Pillow's own conversion clips at 255 instead of scaling.
         grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        if isinstance(clear := image.info.get("transparency"), int):
+            grey[grey == clear] = 65535
         return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -57,7 +58,7 @@ def training_batches(
     Raises:
         UserError: the split is empty.
     """
-    if not _size(data, split):
+    if not split_size(data, split):
         raise UserError(f"There is no picture to read. Received: {data.name} without any in {split!r}. Add some.")
     batch_size, seed = config.train.batch_size, config.train.seed
     first = first_step * batch_size if first_picture is None else first_picture
@@ -190,12 +191,13 @@ def reraise_data_errors() -> Iterator[None]:
 
 def _telling(said: str) -> str:
     """The line that tells, of an error of a graph, which begins with others."""
-    return next(line for line in said.splitlines() if any(word in line for word in _OF_DATA))
+    line = next(line for line in said.splitlines() if any(word in line for word in _OF_DATA))
+    return re.sub(r"\{\{.*?\}\} ?| ?\[Op:.*", "", line)
 
 
 def first_captions(data: Prepared | Source, count: int) -> list[str]:
     """A caption of each of the first examples to test with (to train with, if there are none): for sample sheets."""
-    split = "test" if _size(data, "test") else "train"
+    split = "test" if split_size(data, "test") else "train"
     if not isinstance(data, Prepared):
         return [example.captions[0] for example in itertools.islice(data.examples(split), count)]
     records = tf.data.TFRecordDataset(data.files(split)).map(_parsed).take(count)
@@ -213,5 +215,6 @@ def vocabulary_of(data: Prepared | Source) -> Vocabulary:
     return Vocabulary.build((caption for example in some for caption in example.captions), data.tokenizer)
 
 
-def _size(data: Prepared | Source, split: str) -> int:
+def split_size(data: Prepared | Source, split: str) -> int:
+    """Number of pictures of a split."""
     return data.examples(split) if isinstance(data, Prepared) else len(data.examples(split))

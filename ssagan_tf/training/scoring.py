@@ -95,9 +95,10 @@ class Scoring(Regular):
         """Scores the model as it is now and keeps it if it is the best so far; what fails is a warning."""
         try:
             return self._score()
-        except UserError as error:
-            logging.warning("The scoring after iteration %d failed: %s", self._progress.step, error)
-            self._warn("score/warnings", f"The scoring failed: {error}")
+        except Exception as error:  # Whatever fails, from a full disk to too little memory: hours of training go on.
+            told = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            logging.warning("The scoring after iteration %d failed: %s", self._progress.step, told)
+            self._warn("score/warnings", f"The scoring failed: {told}")
             return {}
 
     def _score(self) -> dict[str, float]:

@@ -12,7 +12,7 @@ from absl import logging
 from ssagan_tf.config import Config
 from ssagan_tf.core import hardware
 from ssagan_tf.core.calling import command_of as call
-from ssagan_tf.data.pipeline import training_batches
+from ssagan_tf.data.pipeline import split_size, training_batches
 from ssagan_tf.data.records import Prepared
 from ssagan_tf.data.source import DRAWN, Source
 from ssagan_tf.errors import UserError
@@ -116,6 +116,15 @@ def _check(config: Config, data: Prepared | Source, strategy: tf.distribute.Stra
         raise UserError(
             f"The batch does not come out even. Received: batch_size={config.train.batch_size} for "
             f"{strategy.num_replicas_in_sync} devices. Use a multiple of them."
+        )
+    count = split_size(data, "train")
+    sizes = {name: getattr(config.train, name) for name in ("batch_size", "pretraining_batch_size")}
+    if large := [f"{name}={size}" for name, size in sizes.items() if size > count]:
+        logging.warning(
+            "Batches are larger than the data set, so pictures are negatives of themselves: %s, of %d pictures. "
+            "Give --set=train.NAME=SMALLER.",
+            " and ".join(large),
+            count,
         )
     hardware.warn_if_slow(config.train.precision)
 

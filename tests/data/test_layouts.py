@@ -56,6 +56,10 @@ TABLES = {
     "quoted.tsv": 'image\tcaption\n"1.png"\t"a red bird"\n2.png\t"a blue bird"\n',
     "lists.csv": 'raw,filename\n"[""a red bird""]",1.png\n"[\'a blue bird\']",2.png\n',
     "windows.csv": "image,caption\n.\\1.png,a red bird\n.\\2.png,a blue bird\n",
+    "single_quotes.csv": "'image','caption'\n'1.png','a red bird'\n'2.png','a blue bird'\n",
+    "1.csv": "image,caption\n1.png,a red bird\n2.png,a blue bird\n",  # named as a picture is
+    "utf16_be.csv": b"\xfe\xff" + "image\tcaption\r\n1.png\ta red bird\r\n2.png\ta blue bird\r\n".encode("utf-16-be"),
+    "ids.json": [{"image_id": n, "caption": text} for n, text in enumerate(BIRDS, 1)],
     "metadata.jsonl": "".join(json.dumps(row) + "\n" for row in ROWS),
     "metadata.json": ROWS,
     "lines.json": "".join(json.dumps(row) + "\n" for row in ROWS),
@@ -94,6 +98,41 @@ def test_a_table_is_read_beside_or_above_its_pictures(tmp_path, name, place):
 def test_quotes_and_lists_in_cells_are_read_where_they_are_those_of_a_program(tmp_path, table, found):
     write(tmp_path, {"1.png": 1, "2.png": 2, "a.tsv": table})
     assert captions(tmp_path) == {"2.png": ("[red] b [1]",)} | found
+
+
+@pytest.mark.parametrize("name", ["/home/me/images/{}.png", "C:\\me\\images\\{}.png", "https://a.org/images/{}.png"])
+def test_paths_of_other_machines_mean_the_pictures_that_they_end_in(tmp_path, name):
+    lines = ["image,caption", *(f"{name.format(n)},{text}" for n, text in enumerate(BIRDS, 1))]
+    write(tmp_path, {"images/1.png": 1, "images/2.png": 2, "a.csv": "\n".join(lines)})
+    assert captions(tmp_path) == {"images/1.png": (BIRDS[0],), "images/2.png": (BIRDS[1],)}
+
+
+def test_names_may_have_spaces_percent_signs_and_pictographs_or_be_written_as_in_a_url(tmp_path):
+    names = {"a b.png": "a b.png", "50%.png": "50%.png", "\N{OWL}.png": "\N{OWL}.png", "c%20d.png": "c%20d.png"}
+    names |= {"e f.png": "e%20f.png", "#ü.png": "%23%C3%BC.png"}
+    write(tmp_path, {name: n for n, name in enumerate(names)})
+    write(tmp_path, {"a.csv": "\n".join(["image,caption", *(f"{name},owl {name}" for name in names.values())])})
+    assert captions(tmp_path) == {key: (f"owl {name}",) for key, name in names.items()}
+
+
+def test_coco_is_read_with_the_annotations_that_it_comes_with_and_its_splits_are_kept_apart(tmp_path):
+    for split in ("train2017", "val2017"):
+        images = [{"id": 7, "file_name": "1.jpg"}]
+        telling = {"images": images, "annotations": [{"image_id": 7, "caption": f"owl of {split}"}]}
+        boxes = {"images": images, "annotations": [{"image_id": 7, "bbox": [0, 0, 1, 1]}]}
+        write(tmp_path, {f"{split}/1.jpg": len(split), f"annotations/captions_{split}.json": telling})
+        write(tmp_path, {f"annotations/instances_{split}.json": boxes})
+    assert captions(tmp_path) == {f"{split}/1.jpg": (f"owl of {split}",) for split in ("train2017", "val2017")}
+    assert [each.key for each in Folder(tmp_path).examples("test")] == ["val2017/1.jpg"]
+    assert not check_source(Folder(tmp_path, skip_broken=True)).problems
+
+
+def test_laions_pairs_are_read(tmp_path):
+    write(tmp_path, {f"00000/{n}.jpg": n for n in range(3)} | {"00000_stats.json": {"count": 3}})
+    write(tmp_path, {f"00000/{n}.txt": f"owl {n}" for n in range(3)})
+    write(tmp_path, {f"00000/{n}.json": {"caption": f"owl {n}", "url": "x", "status": "success"} for n in range(3)})
+    assert captions(tmp_path) == {f"00000/{n}.jpg": (f"owl {n}",) for n in range(3)}
+    assert not check_source(Folder(tmp_path, skip_broken=True)).problems
 
 
 def test_parquet_is_read(tmp_path):
@@ -150,6 +189,7 @@ def test_folders_named_after_splits_are_kept_apart(tmp_path, train, test):
 ROWS_OF_FOUR = [f"{n}.png,owl {n}" for n in range(4)]
 SPLIT = {
     "column": {"a.csv": "image,caption,split\n0.png,a,train\n1.png,b,train\n2.png,c,val\n3.png,d,test\n"},
+    "one folder": {"test/2.png": 2, "test/3.png": 3, "a.csv": "\n".join(["image,caption", *ROWS_OF_FOUR])},
     "tables": {
         "captions_train.csv": "\n".join(["image,caption", *ROWS_OF_FOUR[:2]]),
         "captions_val.csv": "\n".join(["image,caption", *ROWS_OF_FOUR[2:]]),
@@ -164,9 +204,10 @@ SPLIT = {
 
 @pytest.mark.parametrize("kind", SPLIT)
 def test_splits_are_told_by_columns_tables_and_lists_too(tmp_path, kind):
-    write(tmp_path, {f"{n}.png": n for n in range(4)} | SPLIT[kind])
+    folder = "test/" * (kind == "one folder")
+    write(tmp_path, {"0.png": 0, "1.png": 1, f"{folder}2.png": 2, f"{folder}3.png": 3} | SPLIT[kind])
     assert [each.key for each in Folder(tmp_path).examples("train")] == ["0.png", "1.png"]
-    assert [each.key for each in Folder(tmp_path).examples("test")] == ["2.png", "3.png"]
+    assert [each.key for each in Folder(tmp_path).examples("test")] == [f"{folder}2.png", f"{folder}3.png"]
 
 
 def test_links_are_followed_loops_end_and_what_two_links_lead_to_is_read_once(tmp_path):
@@ -212,19 +253,22 @@ def test_pictures_of_every_kind_that_pillow_decodes_are_taken(tmp_path, ending):
     kind = Image.registered_extensions().get(f".{ending.lower()}") or "JPEG"
     if kind not in Image.SAVE:
         pytest.skip(f"this Pillow does not write {kind}")
-    Image.new("RGB", (32, 32), "red").save(tmp_path / f"1.{ending}", kind)
-    (tmp_path / "1.txt").write_text(BIRDS[0])
-    assert captions(tmp_path) == {f"1.{ending}": (BIRDS[0],)}
+    for number, (color, text) in enumerate(zip(("red", "blue"), BIRDS, strict=True)):
+        Image.new("RGB", (32, 32), color).save(tmp_path / f"{number}.{ending}", kind)
+        (tmp_path / f"{number}.txt").write_text(text)
+    assert captions(tmp_path) == {f"{number}.{ending}": (text,) for number, text in enumerate(BIRDS)}
     assert not check_source(Folder(tmp_path, skip_broken=True)).problems
 
 
 def test_what_is_left_out_is_counted_and_named_by_kind(tmp_path):
     write(tmp_path, {"1.png": 1, "1.txt": BIRDS[0], "2.heic": b"x", "3.HEIC": b"x", "a.zip": b"x", "b.npz": b"x"})
+    write(tmp_path, {".kept/2.png": 2, "._1.png": b"x", "__MACOSX/1.png": 1, "Thumbs.db": b"x"})
     source = Folder(tmp_path)
     source.examples("train")
     told = "\n".join([*source.findings.left_out, *source.findings.notes])
     assert "left out: 2 .heic (2). Received: 2.heic; 3.HEIC. Convert them to JPEG or PNG." in told
     assert "Archives are not unpacked (1). Received: a.zip" in told and "1 .npz" in told
+    assert "hidden files and folders: 2 (._1.png; .kept)" in told
 
 
 @pytest.mark.parametrize(
@@ -237,6 +281,11 @@ def test_what_is_left_out_is_counted_and_named_by_kind(tmp_path):
         ({"owl/1.png": 1, "notes.txt": "of something else"}, "notes.txt"),
         ({"owl/1.png": 1, "labels.json": {"a": 1}}, "labels.json"),
         ({"owl/1.png": 1, "book.xlsx": b"x"}, "book.xlsx"),
+        ({"owl/1.png": 1, "captions.md": "1.png | red"}, "captions.md"),
+        ({"owl/1.png": 1, "captions.csv.gz": b"x"}, "captions.csv.gz"),
+        ({"owl/1.png": 1, "a.csv": "image,caption\nowl/1.png,red\n".encode("utf-16-le")}, "save the file as UTF-8"),
+        ({"1.png": 1, "a.csv": "image,caption\n/etc/hostname,red\n"}, "leads out of the folder"),
+        ({"1.png": 1, "metadata.jsonl": '{"file_name": "1.png", "tags": "red"}'}, "among its keys file_name, tags"),
         ({"1.png": 1, "t.csv": "bild,was\n1.png,rot\n"}, "it is 'bild,was'"),
         ({"a/1.png": 1, "b/1.png": 2, "t.csv": "image,caption\n1.png,red\n"}, "may be a/1.png or b/1.png"),
         ({"1.png": 1, "t.csv": "image,caption\n1.jpg,red\n"}, "1.jpg (there is 1.png)"),
@@ -271,11 +320,23 @@ def test_one_caption_or_one_label_for_all_is_a_problem(tmp_path, row, problem):
     )
 
 
+@pytest.mark.parametrize("folder, use", [("", "test and score"), ("train/", "test and score"), ("test/", "train")])
+def test_nothing_to_train_or_to_test_with_is_a_problem(tmp_path, folder, use):
+    write(tmp_path, {f"{folder}1.png": 1, f"{folder}1.txt": BIRDS[0]})
+    (problem,) = check_source(Folder(tmp_path, skip_broken=True)).problems
+    assert f"There is nothing to {use} with. Found: 1 pictures in all" in problem
+
+
+def test_a_set_smaller_than_a_batch_is_told_with_what_to_do(tmp_path):
+    write(tmp_path, {f"{n}.png": n for n in range(4)} | {f"{n}.txt": f"owl {n}" for n in range(4)})
+    assert any("--batch_size" in advice for advice in check_source(Folder(tmp_path, skip_broken=True)).advice)
+
+
 def test_letters_of_all_scripts_are_words_of_a_folder(tmp_path):
     write(tmp_path, {"1.png": 1, "1.txt": "ein großer grüner Vogel", "2.png": 2, "2.txt": "一只红色的鸟"})
     report = check_source(Folder(tmp_path, skip_broken=True))
     assert not report.problems
-    wordless, lost = check_source(Folder(tmp_path, skip_broken=True, tokenizer="published")).problems
+    wordless, _, lost = check_source(Folder(tmp_path, skip_broken=True, tokenizer="published")).problems
     assert "2.png: There is no caption with a word" in wordless
     assert "the published tokenizer drops (1)" in lost and "--tokenizer=unicode" in lost
 

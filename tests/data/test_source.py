@@ -96,6 +96,16 @@ def test_sixteen_bits_of_grey_become_eight_by_scaling_not_clipping():
     np.testing.assert_array_equal(np.asarray(image), np.repeat(expected[..., None], 3, -1))
 
 
+def test_a_transparent_value_among_sixteen_bits_of_grey_is_white():
+    buffer = io.BytesIO()
+    Image.fromarray(np.array([[300, 30000]], np.uint16)).save(buffer, "PNG")
+    data = buffer.getvalue()
+    text = b"tRNS" + (300).to_bytes(2, "big")
+    chunk = (2).to_bytes(4, "big") + text + zlib.crc32(text).to_bytes(4, "big")
+    place = data.index(b"IDAT") - 4
+    assert np.asarray(decode_picture(data[:place] + chunk + data[place:], "grey"))[0, :, 0].tolist() == [255, 117]
+
+
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 def test_numbers_without_a_white_are_refused(dtype):
     with pytest.raises(UserError, match="nothing says what is white"):

@@ -127,16 +127,24 @@ def test_one_test_picture_is_refused_before_training():
         scoring.check_scorable(one)
 
 
-def test_a_scoring_that_fails_is_a_warning_and_training_goes_on(run, model, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    "error, told",
+    [
+        (UserError("The disk is full. Received: x. Free some space."), "The disk is full. Received: x."),
+        (tf.errors.ResourceExhaustedError(None, None, "out of memory"), "ResourceExhaustedError: out of memory"),
+        (OSError(28, "No space left on device"), "OSError: [Errno 28] No space left"),
+    ],
+)
+def test_a_scoring_that_fails_is_a_warning_and_training_goes_on(run, model, monkeypatch, caplog, error, told):
     def fails(*args, **more):
-        raise UserError("The disk is full. Received: x. Free some space.")
+        raise error
 
     monkeypatch.setattr(scoring, "evaluate", fails)
     with caplog.at_level("WARNING", logger="absl"):
         assert made(run, model, 2).look() == {}
-    assert "The scoring after iteration 2 failed: The disk is full." in caplog.text
+    assert f"The scoring after iteration 2 failed: {told}" in caplog.text
     (line,) = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
-    assert line["step"] == 2 and "disk is full" in line["warning"]
+    assert line["step"] == 2 and told in line["warning"]
 
 
 def test_a_damaged_best_is_forgotten_and_another_is_kept(run, model, monkeypatch, caplog):

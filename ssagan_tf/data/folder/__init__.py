@@ -8,7 +8,6 @@ names, is for testing.
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import functools
 import hashlib
@@ -22,7 +21,7 @@ from ssagan_tf.data.decoding import load_picture
 from ssagan_tf.data.folder.lookup import Lookup, Unfound
 from ssagan_tf.data.folder.names import caption_by_name, split_by_name
 from ssagan_tf.data.folder.sidecars import Sidecars
-from ssagan_tf.data.folder.tables import Table, read_table
+from ssagan_tf.data.folder.tables import OTHER_ANNOTATIONS, Table, read_table
 from ssagan_tf.data.folder.tree import Tree
 from ssagan_tf.data.reading import clean_captions
 from ssagan_tf.data.source import Example, Findings, check_split, some
@@ -167,7 +166,7 @@ def _entries_of_tables(
     for file, table in tables.items():
         if split := split_by_name(file):
             for name in table.names:
-                key = lookup.key(name, os.path.dirname(file))
+                key = lookup.key(name, os.path.dirname(file), split)
                 if key in entries:
                     entries[key].split = split
             findings.notes += [f"{file}: names of {len(table.names):,} pictures to {split}"] if table.names else []
@@ -194,7 +193,7 @@ def _add_table(entries: dict[str, _Entry], file: str, table: Table, lookup: Look
     folder, of_file = os.path.dirname(file), split_by_name(file)
     for row in table.rows:
         try:
-            key = lookup.key(row.name, folder)
+            key = lookup.key(row.name, folder, of_file)
         except Unfound as error:
             problems.append(f"{row.place}: {error}")
             continue
@@ -253,8 +252,8 @@ def _note_unread(tree: Tree, unread: dict[str, str], read: set[str], findings: F
     """Says which files that may hold captions were not read."""
     others = [file for file in tree.telling() if file not in read]
     told = [f"{file} ({unread[file]})" if file in unread else file for file in others if not _is_metadata(file)]
-    about = [name for name in told if name.endswith("is read instead)")]
-    findings.note("files that were not read, since another tells the captions", about)
+    about = [name for name in told if name.endswith(("is read instead)", f"{OTHER_ANNOTATIONS})"))]
+    findings.note("files that were not read, since others tell the captions", about)
     repair = "Take them away, or give them the names of their pictures or the columns file_name and text."
     findings.leave_out("Files that may hold captions were not read", [n for n in told if n not in about], repair)
 
@@ -262,8 +261,7 @@ def _note_unread(tree: Tree, unread: dict[str, str], read: set[str], findings: F
 def _splits(entries: dict[str, _Entry], findings: Findings) -> dict[str, str]:
     """The split of each picture: as told by columns, files or folders, else a tenth for testing."""
     told = {key: entry.split or split_by_name(os.path.dirname(key)) for key, entry in entries.items()}
-    counts = collections.Counter(told.values())
-    if not counts["train"] or not counts["test"]:
+    if "test" not in told.values():
         test = _test_names(list(entries))
         return {key: "test" if key in test else "train" for key in entries}
     findings.note("pictures of neither split, which are trained on", [key for key, split in told.items() if not split])

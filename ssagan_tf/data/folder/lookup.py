@@ -6,8 +6,10 @@ import collections
 import os
 import pathlib
 import unicodedata
+from urllib.parse import unquote
 
 from ssagan_tf.data.decoding import is_picture
+from ssagan_tf.data.folder.names import split_by_name
 from ssagan_tf.data.reading import path_problem
 
 
@@ -39,22 +41,30 @@ class Lookup:
         except Unfound:
             return True
 
-    def key(self, name: str, folder: str) -> str:
+    def key(self, name: str, folder: str, split: str | None = None) -> str:
         """The key of the picture that a file in `folder` means by `name`; of one that is missing, where it should be.
 
+        Args:
+            name: as it is written; an absolute path, of another machine perhaps, and one of a URL have the same end.
+            folder: of the file that has it.
+            split: that the file is of: its pictures are looked for in folders of that split first.
+
         Raises:
-            Unfound: several pictures may be meant.
+            Unfound: several pictures may be meant, or the path leads out of the folder.
         """
         name = _normal(name)
-        found = self._matches(name, folder)
+        found = self._matches(name, folder, split) or self._matches(_normal(unquote(name)), folder, split)
         if found:
             return found
+        if name.startswith("/"):
+            raise Unfound("a path that leads out of the folder")
         return str(pathlib.PurePosixPath(folder, name))
 
-    def _matches(self, name: str, folder: str) -> str | None:
+    def _matches(self, name: str, folder: str, split: str | None = None) -> str | None:
         base = os.path.basename(name).casefold()
         beside = str(pathlib.PurePosixPath(folder, name))
         for keys, with_ending in ((self._by_name.get(base, ()), True), (self._by_stem.get(base, ()), False)):
+            keys = [key for key in keys if split and split_by_name(os.path.dirname(key)) == split] or keys
             if with_ending or not is_picture(name):
                 if found := self._best(_parts(name, True), [*keys], beside, name, folder, with_ending):
                     return found
@@ -91,7 +101,8 @@ def _same_end(parts: list[str], others: list[str]) -> bool:
 
 
 def _parts(key: str, with_ending: bool) -> list[str]:
-    return list(pathlib.PurePosixPath((key if with_ending else os.path.splitext(key)[0]).casefold()).parts)
+    path = (key if with_ending else os.path.splitext(key)[0]).casefold().lstrip("/")
+    return list(pathlib.PurePosixPath(path).parts)
 
 
 def _normal(name: str) -> str:

@@ -42,6 +42,7 @@ LABELS = ("label", "class", "category", "class_name", "label_name")
 SPLITS = ("split", "set", "subset", "partition")
 _DELIMITERS = ("\t", "|", ";", ",")
 _COUNTED = re.compile(r"^(.+)#\d+$")  # "1000268201.jpg#0": the first caption of that picture
+OTHER_ANNOTATIONS = "its annotations are no captions"  # COCO's instances, which come with its captions
 _NO_HEADER = "the first line must name the columns file_name and text"
 
 
@@ -142,6 +143,8 @@ def _text(path: pathlib.Path) -> str:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise _NoTable(f"line {line} is not UTF-8; save the file as UTF-8") from error
+    if "\0" in text:
+        raise _NoTable("it has NULs, as UTF-16 without its mark has; save the file as UTF-8")
     if not text.strip():
         raise _NoTable("it is empty; write a line for each picture")
     return text
@@ -204,6 +207,8 @@ def _coco(images: list, annotations: list) -> list[object]:
             {"file_name": image["file_name"], "captions": texts[image["id"]]} for image in images if texts[image["id"]]
         ]
     except (TypeError, KeyError) as error:
+        if all(isinstance(each, dict) and "caption" not in each for each in annotations):
+            raise _NoTable(OTHER_ANNOTATIONS) from error
         raise _NoTable(f"its images and annotations are not those of COCO captions ({error})") from error
 
 
@@ -234,6 +239,8 @@ def _add_objects(table: Table, rows: Iterable[tuple[int, object]], unit: str) ->
             values, used = _fields(row)
             read |= dict.fromkeys(used)
             unread |= dict.fromkeys(str(key) for key in row if key not in used)
+            if values[1] is None:
+                _bad(f"text must be text, and there is none among its keys {', '.join(map(str, row))}"[:200])
             table.rows.append(_checked(*values, place))
         except _BadRow as bad:
             table.problems.append(f"{place}: {bad}")
@@ -252,7 +259,10 @@ def _fields(row: dict) -> tuple[tuple[object, object, object, object], list[str]
     values = [row[key] for key in texts]
     captions = values[0] if len(values) == 1 else [each for value in values for each in captions_of(value)] or None
     used = [key for key in (name, *texts, label, split) if key is not None]
-    return (row.get(name), captions, row.get(label), row.get(split)), used
+    called = row.get(name)
+    if type(called) is int and _plain(str(name)) == "image_id":
+        called = str(called)
+    return (called, captions, row.get(label), row.get(split)), used
 
 
 def _checked(name: object, captions: object, label: object, split: object, place: str) -> Row:
@@ -260,7 +270,7 @@ def _checked(name: object, captions: object, label: object, split: object, place
     if not isinstance(name, str):
         _bad("file_name is missing or no text")
     name = name.replace("\\", "/")  # as Windows writes paths
-    if problem := path_problem(name):
+    if problem := path_problem(name.lstrip("/") or name):
         _bad(problem)
     if label is not None and not isinstance(label, str | int):
         _bad("label must be text or a whole number")
@@ -350,7 +360,9 @@ def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
         for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
             yield number, _cells(line, delimiter)
         return
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
+    quote = "'" if _single_quoted(text, delimiter) else '"'
+    file = io.StringIO(text, newline="")
+    reader = csv.reader(file, delimiter=delimiter, quotechar=quote, strict=True, skipinitialspace=True)
     try:
         for cells in reader:
             yield reader.line_num, cells
@@ -367,6 +379,12 @@ def _is_quoted(text: str, delimiter: str) -> bool:
         return not any(delimiter in cell and re.search(r"[\r\n]", cell) for cells in rows for cell in cells)
     except csv.Error:
         return False
+
+
+def _single_quoted(text: str, delimiter: str) -> bool:
+    """Whether the cells below the header stand in single quotes, as some databases write them."""
+    lines = [line for line in re.split(r"[\r\n]+", text) if line.strip()][1:]
+    return bool(lines) and all(re.fullmatch(rf"\s*'.*'\s*{re.escape(delimiter)}.*'\s*", line) for line in lines)
 
 
 def _listed(cell: str) -> list[str]:

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from ssagan_tf.data.decoding import is_picture, looks_like_picture
-from ssagan_tf.data.folder.names import split_by_name
+from ssagan_tf.data.folder.names import split_by_name, words_of
 from ssagan_tf.data.reading import path_problem
 from ssagan_tf.data.source import Findings
 
@@ -25,7 +25,7 @@ _UNREADABLE = tuple(
 )
 # Stems of files that speak of the data set, not of its pictures.
 _ABOUT = ("readme", "license", "licence", "copying", "notice", "citation", "attribution", "credits", "changelog")
-_OF_SYSTEMS = ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini", "lost+found")
+_OF_SYSTEMS = ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini", "lost+found", ".DS_Store", ".git")
 _LONGEST_LINK = 1024  # bytes
 _MOST_VISITS = 3  # to one folder, by several links
 
@@ -60,12 +60,13 @@ class Tree:
     def telling(self) -> list[str]:
         """Files that may hold captions, read or not."""
         endings = (*TEXTS, *TABLES, *_TELLING)
-        return [key for key in self.others if _ending(key) in endings and not _is_about(key)]
+        return [
+            key for key in self.others if (_ending(key) in endings or _is_named_captions(key)) and not _is_about(key)
+        ]
 
     def tables(self) -> list[str]:
         """Files that may hold captions of many pictures."""
-        stems = {os.path.splitext(key)[0] for key in self.pictures} | self.pictures.keys()
-        return [key for key in self.telling() if _ending(key) in TABLES and os.path.splitext(key)[0] not in stems]
+        return [key for key in self.telling() if _ending(key) in TABLES]
 
     def _files(self) -> Iterator[tuple[str, pathlib.Path]]:
         visits: collections.Counter = collections.Counter()
@@ -80,8 +81,10 @@ class Tree:
             for entry in entries:
                 name, target, mode = prefix + entry.name, None, _mode(entry)
                 self._linked |= entry.is_symlink()
-                if entry.name.startswith(".") or entry.name in _OF_SYSTEMS:
-                    self._left["hidden files"] += [name] if is_picture(name) else []
+                if entry.name in _OF_SYSTEMS:
+                    continue
+                if entry.name.startswith("."):
+                    self._left["hidden files and folders"].append(name)
                 elif stat.S_ISDIR(mode) or (target := _saved_link(entry, mode)):
                     path = pathlib.Path(entry.path) if target is None else target
                     self._linked |= target is not None
@@ -181,7 +184,13 @@ def _split_of(key: str) -> str | None:
 
 
 def _is_about(key: str) -> bool:
-    return os.path.splitext(os.path.basename(key))[0].lower().startswith(_ABOUT)
+    stem = os.path.splitext(os.path.basename(key))[0].lower()
+    return stem.startswith(_ABOUT) or stem.endswith("_stats")  # img2dataset writes those
+
+
+def _is_named_captions(key: str) -> bool:
+    """Whether a file is named captions, metadata or the like, whatever its ending, as captions.md."""
+    return not {"caption", "captions", "metadata"}.isdisjoint(words_of(os.path.basename(key)))
 
 
 def _ending(name: str) -> str:
