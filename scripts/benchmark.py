@@ -7,14 +7,18 @@
     python scripts/benchmark.py --mode=text --batch=24
     python scripts/benchmark.py --mode=data --batch=24
     python scripts/benchmark.py --mode=first_picture
+    python scripts/benchmark.py --mode=report --batch=24 --out=report.json           # all a GPU owner can tell
 
 Time is the median of several calls after two that do not count, with the range. Operations are counted from the layers'
 sizes, as if all convolutions were direct, without what --gradient_checkpointing computes again; their share is of the
 rate at which the machine multiplies large matrices, measured between the calls.
+--mode=report measures training, sampling and data, in float32 and half precision, with and without XLA, and writes
+JSON and, beside it, a Markdown table.
 --variant=plain computes what the layers say as they say it; see `ssagan_tf.networks.fast` for the optimizations.
 """
 
 import json
+import pathlib
 
 from absl import app, flags
 
@@ -24,7 +28,7 @@ from ssagan_tf.core import cli
 _MODE = flags.DEFINE_enum(
     "mode",
     None,
-    ["train", "sample", "generate", "data", "text", "first_picture"],
+    ["train", "sample", "generate", "data", "text", "first_picture", "report"],
     "What to measure; sample: at once, generate: in parts, as sample.py does.",
     required=True,
 )
@@ -36,6 +40,7 @@ _FUSED = flags.DEFINE_bool("fused", False, "One update of the discriminator inst
 _CHECKPOINTING = flags.DEFINE_bool(
     "gradient_checkpointing", False, "Compute the generator's features again for the gradient; not counted."
 )
+_JIT = flags.DEFINE_bool("jit", False, "Compile with XLA, in --mode=train and --mode=sample.")
 _VARIANT = flags.DEFINE_enum(
     "variant",
     "ours",
@@ -44,6 +49,8 @@ _VARIANT = flags.DEFINE_enum(
 )
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Calls that count.", lower_bound=1)
 _JSON = flags.DEFINE_bool("json", False, "All figures as JSON.")
+_OUT = cli.path_flag("out", "benchmark.json", "JSON file of --mode=report.")
+flags.register_validator("out", lambda out: out.lower().endswith(".json"), "must end in .json")
 
 
 def main(_) -> None:
@@ -53,7 +60,7 @@ def main(_) -> None:
             f"--variant={_VARIANT.value}. Leave --variant out."
         )
     cli.start_tensorflow()
-    from ssagan_tf.experiments.benchmark import modes
+    from ssagan_tf.experiments.benchmark import modes, report
 
     settings = modes.Settings(
         mode=_MODE.value,
@@ -63,11 +70,16 @@ def main(_) -> None:
         precision=_PRECISION.value,
         fused=_FUSED.value,
         gradient_checkpointing=_CHECKPOINTING.value,
+        jit=_JIT.value,
         variant=_VARIANT.value,
         repeats=_REPEATS.value,
     )
-    report = modes.measure(settings)
-    cli.say(json.dumps(report, indent=2) if _JSON.value else _words(report))
+    if _MODE.value == "report":
+        written = report.write(report.measure_all(settings), pathlib.Path(_OUT.value))
+        cli.say("Wrote " + " and ".join(map(str, written)))
+        return
+    measured = modes.measure(settings)
+    cli.say(json.dumps(measured, indent=2) if _JSON.value else _words(measured))
 
 
 def _words(report: dict) -> str:

@@ -19,6 +19,7 @@ from ssagan_tf.errors import UserError, did_you_mean
 MAX_BYTES = 2**20
 SCHEDULES = ("published", "cosine")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+AUTO = "auto"
 TEXT_TRAININGS = ("frozen", "damsm", "end_to_end")
 AUGMENTATIONS = ("none", "fixed", "adaptive")
 _MANY = 10**9
@@ -134,9 +135,13 @@ class TrainConfig:
     )
     precision: str = setting(
         "float32",
-        "Dtype policy of generator and discriminator; mixed ones are for GPUs that are faster with them.",
-        choices=PRECISIONS,
+        "Dtype policy of generator and discriminator. auto: mixed_bfloat16 on a CPU that is faster with it, else "
+        "float32; a short trial tells, and the run keeps it.",
+        choices=(*PRECISIONS, AUTO),
         flag=True,
+    )
+    jit: bool = setting(
+        False, "Compile the step with XLA: for a GPU, where it has not been measured; on a CPU it is slower.", flag=True
     )
     fused: bool = setting(False, "One update of the discriminator instead of the published two; faster.", flag=True)
     gradient_checkpointing: bool = setting(
@@ -363,6 +368,7 @@ PRESETS: dict[str, Preset] = {
             "ema_pictures": 500,
             "checkpoint_every": 100,
             "sample_every": 100,
+            "precision": AUTO,
         },
         # Some eight minutes on two cores.
         datasets={

@@ -29,10 +29,11 @@ def random_pictures(count: int) -> np.ndarray:
     return np.random.default_rng(0).uniform(-1, 1, (count, 8, 8, 3)).astype("float32")
 
 
-def gan(**options) -> SSAGAN:
+def gan(precision: str | None = None, **options) -> SSAGAN:
     """Not compiled."""
-    encoders = TextEncoder(7, 6, 0.5, 5, name="t"), Colours()
-    return SSAGAN(Generator(2, 8, 5, 6, 3, name="g"), Discriminator(2, 8, 6, name="d"), *encoders, **options)
+    generator = Generator(2, 8, 5, 6, 3, name="g", dtype=precision)
+    discriminator = Discriminator(2, 8, 6, name="d", dtype=precision)
+    return SSAGAN(generator, discriminator, TextEncoder(7, 6, 0.5, 5, name="t"), Colours(), **options)
 
 
 def gan_by_plain_steps(**options) -> SSAGAN:

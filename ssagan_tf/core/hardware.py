@@ -17,12 +17,25 @@ _INSTRUCTIONS = {
 
 def cpu_flags() -> set[str]:
     """The instruction sets of the processor, as Linux names them; empty where it does not tell."""
+    return set(_told("flags", "features").split())
+
+
+def cpu_name() -> str:
+    """As Linux has it; empty where it does not tell."""
+    return _told("model name")
+
+
+def _told(*names: str) -> str:
     try:
         lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return set()
-    told = [line.partition(":")[2].split() for line in lines if line.lower().startswith(("flags", "features"))]
-    return set(told[0]) if told else set()
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.lower().startswith(names)), "")
+
+
+def has_instructions(precision: str) -> bool:
+    """Whether the processor is known to multiply matrices of the precision's numbers."""
+    return bool(cpu_flags() & _INSTRUCTIONS.get(precision, set()))
 
 
 def warn_if_slow(precision: str) -> bool:
@@ -30,11 +43,9 @@ def warn_if_slow(precision: str) -> bool:
 
     Emulated, they take several times as long as float32.
     """
-    wanted = _INSTRUCTIONS.get(precision)
-    if wanted is None or tf.config.list_physical_devices("GPU"):
+    if precision not in _INSTRUCTIONS or tf.config.list_physical_devices("GPU"):
         return False
-    flags = cpu_flags()
-    if not flags or flags & wanted:
+    if not cpu_flags() or has_instructions(precision):
         return False
     logging.warning(
         "This processor has no instructions for %s, which will be several times slower than float32.", precision

@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from ssagan_tf.config import Config, preset
+from ssagan_tf.config import AUTO, Config, preset
 from ssagan_tf.core.files import LOCK
 from ssagan_tf.data import DATASETS
 from ssagan_tf.data.records import Prepared
@@ -39,6 +39,7 @@ _FREE = {
     "steps",
     "batch_size",
     "gradient_checkpointing",
+    "jit",
     "checkpoint_every",
     "sample_every",
     "score_every",
@@ -195,6 +196,8 @@ def _resumed(out: str | os.PathLike | None, preset_name: str | None, given: dict
         raise UserError(f"A resumed run keeps its settings. Received: --preset={preset_name}. Leave it out.")
     was = run.config()
     was.refuse_programs(run.folder, trust=given.get("text_encoder") == was.model.text_encoder)
+    if given.get("precision") == AUTO:
+        given = {**given, "precision": was.train.precision}
     # A limit of time is that of one call, not of the run.
     config = was.override(**{"max_minutes": 0.0, **given})
     check_same_run(was, config, run)

@@ -21,6 +21,7 @@ from ssagan_tf.ssagan import SSAGAN
 from ssagan_tf.step.optimizers import adam
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training import checkpoint
+from ssagan_tf.training.auto_precision import with_precision
 from ssagan_tf.training.callbacks import (
     AverageGenerator,
     Checkpoints,
@@ -68,6 +69,7 @@ def train(run: Run, config: Config) -> Outcome:
         if found is not None and found.step >= config.train.steps:
             logging.info("Nothing is left to do. More --steps go on.")
             return Outcome(run, found.step, None, False)
+        config = with_precision(config, run)
         data = open_training_data(config, run)
         _check(config, data, strategy)
         vocabulary = run.vocabulary() if run.begun() else vocabulary_for(data, config)
@@ -117,6 +119,11 @@ def _check(config: Config, data: Prepared | Source, strategy: tf.distribute.Stra
             f"The batch does not come out even. Received: batch_size={config.train.batch_size} for "
             f"{strategy.num_replicas_in_sync} devices. Use a multiple of them."
         )
+    if config.train.jit and strategy.num_replicas_in_sync > 1:
+        raise UserError(
+            f"XLA compiles the step of one device. Received: jit for {strategy.num_replicas_in_sync} devices. "
+            "Leave --jit out."
+        )
     count = split_size(data, "train")
     sizes = {name: getattr(config.train, name) for name in ("batch_size", "pretraining_batch_size")}
     if large := [f"{name}={size}" for name, size in sizes.items() if size > count]:
@@ -138,7 +145,8 @@ def _build(
     with strategy.scope():
         model = SSAGAN.from_settings(config, vocabulary, precision=train.precision)
         freeze(model, train.frozen_blocks, config.model.grown_from)
-        model.compile(*map(adam, (train.generator_rate, train.discriminator_rate, train.encoder_rate)))
+        rates = train.generator_rate, train.discriminator_rate, train.encoder_rate
+        model.compile(*map(adam, rates), jit_compile=train.jit)
         averaging = AverageGenerator(model, train.ema_pictures, train.batch_size) if train.ema_pictures else None
     return model, averaging
 

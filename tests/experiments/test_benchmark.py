@@ -1,5 +1,6 @@
 """The benchmark: operation counts are those of the graph, and sides are timed in turn."""
 
+import dataclasses
 import json
 
 import in_process
@@ -11,7 +12,7 @@ import tensorflow as tf
 from processes import ROOT
 
 from ssagan_tf import SSAGAN
-from ssagan_tf.experiments.benchmark import machine, modes, operations
+from ssagan_tf.experiments.benchmark import machine, modes, operations, report
 from ssagan_tf.networks import Discriminator, Generator
 
 
@@ -144,3 +145,33 @@ def test_the_script_reports_in_json(mode, tmp_path):
     assert report["mode"] == mode
     for side in report["sides"].values():
         assert 0 < side["seconds"]["least"] <= side["seconds"]["median"] <= side["seconds"]["most"]
+
+
+def test_a_report_has_all_that_was_measured_as_json_and_as_a_table(tmp_path, monkeypatch):
+    asked = []
+
+    def measure(settings):
+        asked.append((settings.mode, settings.precision, settings.jit))
+        if settings.jit and settings.mode == "sample":
+            raise tf.errors.ResourceExhaustedError(None, None, "no memory | left\nand more")
+        times = {"median": 0.5, "least": 0.25, "most": 1.0}
+        side = {"seconds": times, "pictures_per_second": 4.0}
+        return {**dataclasses.asdict(settings), "sides": {"ours": side, "batches": side}, "peak_memory": 2**21}
+
+    monkeypatch.setattr(modes, "measure", measure)
+    written = report.write(report.measure_all(modes.Settings("report", nf=8)), tmp_path / "mine.json")
+    assert [path.name for path in written] == ["mine.json", "mine.md"]
+    halves = {precision for _, precision, _ in asked} - {"float32"}
+    assert len(set(asked)) == len(asked) == 9 and len(halves) == 1
+    read = json.loads(written[0].read_text())
+    assert read["machine"]["tensorflow"] == tf.__version__ and len(read["measured"]) == 9
+    rows = written[1].read_text().splitlines()
+    assert "| train | 8 | 256 | 4 | float32 | no | 0.500 (0.250 to 1.000) | 4.0 | 2 MB |" in rows
+    assert "| sample | 8 | 256 | 4 | float32 | yes | no memory / left | | |" in rows
+    assert {row.count("|") for row in rows[2:]} == {10}
+
+
+def test_training_and_sampling_are_measured_with_xla_too():
+    for mode in ("train", "sample"):
+        told = modes.measure(modes.Settings(mode, nf=1, batch=2, image_size=8, repeats=1, jit=True))
+        assert told["jit"] and told["sides"]["ours"]["seconds"]["median"] > 0
