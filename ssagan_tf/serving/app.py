@@ -27,16 +27,23 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ssagan_tf.errors import UserError
-from ssagan_tf.serving.rest import HTTP_STATUS, ServingError
+from ssagan_tf.serving.rest import ServingError
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 MOST_KEPT = 256 * 2**20  # bytes of all bodies, and of all answers that are not taken yet
 _PART = 64 * 2**10  # bytes of an answer that are sent at a time
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 _MODEL = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d{1,18}))?(:predict|/metadata)?")
+_CHECKS = ("/healthz", "/readyz")
 # Not by `mimetypes`, which asks the system's registry.
-_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "txt": "text/plain"}
-_OTHER_TYPES = {"svg": "image/svg+xml", "json": "application/json"}
+_TYPES = {
+    "html": "text/html",
+    "js": "text/javascript",
+    "css": "text/css",
+    "txt": "text/plain",
+    "svg": "image/svg+xml",
+    "json": "application/json",
+}
 _SAFE = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -115,7 +122,7 @@ class App:
             Route("/v1/{path:path}", self._api, methods=list(_METHODS)),
             Route("/{path:path}", self._file, methods=list(_METHODS)),
         ]
-        handlers: typing.Any = {ServingError: _told, HTTPException: _refused, Exception: _failed}
+        handlers: typing.Any = {HTTPException: _told, Exception: _failed}
         self._routes = Starlette(routes=routes, exception_handlers=handlers)
 
     async def __call__(self, scope, receive, send) -> None:
@@ -127,7 +134,7 @@ class App:
             await self._send(send, message)
 
         try:
-            await (self._refusal(scope) or self._routes)(scope, receive, counted)
+            await (self._at_once(scope) or self._routes)(scope, receive, counted)
         except (ClientDisconnect, asyncio.CancelledError):
             told["status"] = 499
         except Exception:
@@ -141,8 +148,8 @@ class App:
             line = {"time": round(time.time(), 3), "client": client, "method": scope["method"][:20], "path": path}
             print(json.dumps({**line, **told, "ms": round(1000 * seconds, 1)}), file=sys.stderr, flush=True)
 
-    def _refusal(self, scope) -> Response | None:
-        """Why a request is refused by its head, or None. That it has one length and one host, h11 sees to."""
+    def _at_once(self, scope) -> Response | None:
+        """An answer to a request's head, or None. That it has one length and one host, h11 sees to."""
         given = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         length, chunked = given.get("content-length", "0"), "transfer-encoding" in given
         if chunked and "content-length" in given:
@@ -150,10 +157,11 @@ class App:
         if (chunked or length != "0") and scope["method"] != "POST":
             return _error(400, f"A {scope['method'][:20]} request has no body")
         if int(length) > self.options.max_body:
-            return self._too_large()
+            return _error(413, f"A body has at most {self.options.max_body:,} bytes")
         host, origin = given.get("host", ""), given.get("origin")
-        # HTTP/1.0 has no host, as health checks send it; browsers do not.
-        if host and "*" not in self.options.hosts and _hostname(host) not in self.options.hosts:
+        # Health checks call a server by its address, or, by HTTP/1.0, by nothing; browsers always name the host.
+        known = not host or {"*", _hostname(host)} & set(self.options.hosts) or scope["path"] in _CHECKS
+        if not known:
             return _error(421, "This server is not called by that name: see --allowed_hosts")
         if origin is not None and origin.partition("://")[2] != host:
             return _error(403, "Other sites' pages may not ask")
@@ -161,10 +169,9 @@ class App:
             sent = given.get("x-api-key") or given.get("authorization", "").removeprefix("Bearer ")
             if not hmac.compare_digest(sent.encode("latin-1"), self.options.api_key.encode()):
                 return _error(401, "An API key is needed", {"WWW-Authenticate": "Bearer"})
+        if scope["method"] == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": ", ".join(_METHODS)})
         return None
-
-    def _too_large(self) -> Response:
-        return _error(413, f"A body has at most {self.options.max_body:,} bytes")
 
     # === Answers ===
 
@@ -173,18 +180,13 @@ class App:
         name = path.removeprefix("/") or "index.html"
         if name == "vocabulary.txt" and "model" in request.query_params:
             name = f"vocabulary.txt?{request.query_params['model']}"
-        if request.method == "OPTIONS":
-            return _allowed()
         if name not in self.page or request.method == "POST":
             raise ServingError("NOT_FOUND", f"There is nothing at {path[:200]}")
-        kind = name.partition("?")[0].rpartition(".")[2]
-        media_type = f"{_TYPES[kind]}; charset=utf-8" if kind in _TYPES else _OTHER_TYPES[kind]
-        return Response(self.page[name], headers={**_SAFE, "Content-Type": media_type})
+        kind = _TYPES[name.partition("?")[0].rpartition(".")[2]]
+        return Response(self.page[name], headers=_SAFE, media_type=kind)
 
     async def _api(self, request: Request) -> Response:
         path = request.scope["raw_path"].decode("latin-1")
-        if request.method == "OPTIONS":
-            return _allowed()
         found = _MODEL.fullmatch(path)
         name, version, what = (
             (urllib.parse.unquote(found[1]), int(found[2] or 0), found[3] or "") if found else ("..", 0, "")
@@ -265,10 +267,6 @@ def _hostname(host: str) -> str:
     return re.sub(r":\d*$", "", host).strip("[]").lower()
 
 
-def _allowed() -> Response:
-    return Response(status_code=204, headers={"Allow": ", ".join(_METHODS)})
-
-
 def _json(answer: dict) -> Response:
     return Response(json.dumps(answer), media_type="application/json")
 
@@ -280,14 +278,9 @@ def _error(status: int, reason: str, headers: typing.Mapping[str, str] | None = 
     return Response(json.dumps({"error": reason}), status, headers, "application/json")
 
 
-async def _refused(_, error: Exception) -> Response:
+async def _told(_, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return _error(error.status_code, error.detail, error.headers)
-
-
-async def _told(_, error: Exception) -> Response:
-    assert isinstance(error, ServingError)
-    return _error(HTTP_STATUS.get(error.code, 500), str(error))
 
 
 async def _failed(_, error: Exception) -> Response:

@@ -7,8 +7,9 @@ import json
 import typing
 
 import numpy as np
+from starlette.exceptions import HTTPException
 
-HTTP_STATUS = {
+_HTTP_STATUS = {
     "INVALID_ARGUMENT": 400,
     "FAILED_PRECONDITION": 400,
     "OUT_OF_RANGE": 400,
@@ -34,7 +35,7 @@ _NUMBERS: dict[typing.Any, tuple] = {
 }
 
 
-class ServingError(Exception):
+class ServingError(HTTPException):
     """What a server answers instead of a result.
 
     Args:
@@ -43,8 +44,11 @@ class ServingError(Exception):
     """
 
     def __init__(self, code: str, message: str):
-        super().__init__(message)
+        super().__init__(_HTTP_STATUS.get(code, 500), message)
         self.code = code
+
+    def __str__(self) -> str:
+        return self.detail
 
 
 def invalid(message: str) -> ServingError:

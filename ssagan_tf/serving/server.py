@@ -15,6 +15,7 @@ from ssagan_tf.errors import UserError
 from ssagan_tf.serving.app import App
 
 _LARGEST_HEAD = 16 * 2**10  # bytes of a request's line and headers
+_READ = 4 * 2**10  # bytes at a time: chunks of a byte each take long to parse, and others are to come between
 _BACKLOG = 1024
 
 
@@ -29,6 +30,7 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: typing.Any) -> None:
         super().connection_made(transport)
+        transport.max_size = _READ
         if len(self.connections) > 2 * self.most:
             transport.abort()
         self._look(last=self)

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 import time
 
 import processes
@@ -241,6 +242,19 @@ def test_a_slow_client_is_not_waited_for_and_takes_no_place(server, sent):
     assert time.monotonic() - begin < 15
 
 
+def test_bodies_in_tiny_chunks_keep_nobody_waiting(server):
+    """h11 takes as long for a chunk of a byte as for one of a thousand."""
+    tiny = head("POST", PREDICT, "Transfer-Encoding: chunked") + b"1\r\nx\r\n" * 100_000
+    senders = [threading.Thread(target=lambda: connect(server, tiny).close(), daemon=True) for _ in range(3)]
+    for sender in senders:
+        sender.start()
+    time.sleep(0.3)
+    start = time.monotonic()
+    assert ask(server, "/healthz")[0] == 200 and time.monotonic() - start < 1.5
+    for sender in senders:
+        sender.join()
+
+
 def resident():
     return int(pathlib.Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]) / 1024  # MB
 
@@ -265,7 +279,8 @@ def test_another_name_gets_neither_page_nor_api(server, host, path):
     assert ask(server, path, Host=host)[0] == HOSTS[host]
 
 
-def test_a_check_by_http_1_0_needs_no_name(server):
+def test_health_checks_use_addresses_or_no_name(server):
+    assert ask(server, "/healthz", Host="10.0.0.7:8501")[0] == ask(server, "/readyz", Host="10.0.0.7:8501")[0] == 200
     assert b" 200 " in all_of(connect(server, b"GET /healthz HTTP/1.0\r\n\r\n")).split(b"\r\n")[0]
 
 
