@@ -21,7 +21,7 @@ class Loaded:
     def inputs_of(self, signature: str) -> dict[str, dict]:
         """Metadata of each input. Raises ServingError for an unknown signature."""
         if signature not in self.signatures:
-            raise invalid(f'Serving signature name: "{signature}" not found in signature def')
+            raise invalid(f'Serving signature name: "{signature[:100]}" not found in signature def')
         return self.signatures[signature]["inputs"]
 
     def predict(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

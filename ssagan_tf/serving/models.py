@@ -31,7 +31,7 @@ class Models:
         self.folders = dict(folders)
         self.loaded: dict[str, Loaded] = {}
         self.failed: UserError | None = None  # a model that was not there from the beginning
-        self._tried: dict[str, int] = {}
+        self._tried: dict[str, tuple[pathlib.Path, int]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -60,7 +60,7 @@ class Models:
         return 200, rest.local_answer(self.get(name, version), what, name, body)
 
     def refresh(self) -> None:
-        """Loads what is newer than what answers; what cannot be loaded is told once, and changes nothing.
+        """Loads what is newer than what answers; what cannot be loaded is told once until it changes.
 
         Raises:
             UserError: a model has no version that can be loaded, and none that answers.
@@ -71,9 +71,13 @@ class Models:
             newest = newest_version(folder)
             if newest is None and name not in self.loaded:
                 raise UserError(f"No model found. Received: {folder}. Give a folder that export.py wrote.")
-            if newest is None or int(newest.name) == self._tried.get(name):
+            if newest is None or name in self.loaded and self.loaded[name].version == int(newest.name):
                 continue
-            self._tried[name] = int(newest.name)
+            # A version that is being copied is damaged until it is whole: it is tried again when it has changed.
+            state = newest, max(path.stat().st_mtime_ns for path in newest.rglob("*"))
+            if self._tried.get(name) == state:
+                continue
+            self._tried[name] = state
             try:
                 self.loaded[name] = SavedModel(newest)
             except (UserError, ServingError) as error:

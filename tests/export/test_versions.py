@@ -45,6 +45,7 @@ def test_versions_count_upwards_and_other_names_do_not_count(tmp_path, formats):
     for name in ("9", "10", ".11.0123abcd.partial", "12-old", "models.config"):
         (out / name).mkdir(parents=True)
     assert export.export(MODEL, out) == out / "11"
+    assert not (out / ".11.0123abcd.partial").exists()  # of an export that was killed
 
 
 def test_a_format_is_replaced_as_a_whole(tmp_path, formats):

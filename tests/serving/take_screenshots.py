@@ -19,7 +19,7 @@ _URL = flags.DEFINE_string("url", "http://127.0.0.1:8080/", "Of the page.")
 _OUT = flags.DEFINE_string("out", "docs/images", "Folder to write to.")
 
 _CAPTION = "a small bird with a red crown, blue wings and a yellow belly"
-_HOLD = base64.urlsafe_b64encode(b"\x55" * 16 + bytes(24) + b"\x55" * 24).decode().rstrip("=")  # a band is painted
+_HOLD = base64.urlsafe_b64encode(bytes(28) + b"\x55" * 36).decode().rstrip("=")  # the upper 7 of 16 rows are painted
 _SHOTS = {
     "seeds": {"caption": _CAPTION},
     "masks": {"caption": _CAPTION, "mask": 3},

@@ -84,6 +84,7 @@ REFUSED = {
     "no inputs": ({}, "one of 'instances' and 'inputs'"),
     "both": ({"instances": ["a"], "inputs": ["a"]}, "one of 'instances' and 'inputs'"),
     "no such signature": ({"signature_name": "draw", "instances": ["a"]}, '"draw" not found'),
+    "a signature of 100,000 letters": ({"signature_name": "x" * 100_000, "instances": ["a"]}, 'xx" not found'),
     "a signature that is no name": ({"signature_name": 3, "instances": ["a"]}, "must be a string"),
     "a number for a caption": ({"instances": [3]}, "3 is not of expected type: string"),
     "base64 that is none": ({"instances": [{"b64": "&&"}]}, "base64"),
@@ -182,6 +183,9 @@ def test_a_newer_version_takes_over_when_it_answers(exported, tmp_path, caplog):
     models.refresh()
     models.refresh()
     assert models.get("birds") is first and caplog.text.count("Version 3 of birds is not served") == 1
+    shutil.copytree(exported / "1", tmp_path / "birds" / "3", dirs_exist_ok=True)  # it was not copied wholly yet
+    models.refresh()
+    assert models.get("birds").version == 3
     shutil.copytree(exported / "1", tmp_path / "birds" / "10")
     models.refresh()
     assert models.get("birds").version == 10
