@@ -7,7 +7,10 @@ import sys
 import processes
 import pytest
 import servers
+import sockets
 from processes import ROOT
+
+from ssagan_tf.serving import app
 
 SCRIPT = ROOT / "scripts" / "demo.py"
 
@@ -31,6 +34,15 @@ def endpoint(exported):
     """Address of a server that draws with it."""
     with servers.running(exported) as server:
         yield server.url.rstrip("/")
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A `Server` that draws nothing, with small limits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app, "MOST_KEPT", 4 * sockets.LARGE)
+        with servers.running(sockets.Echo(), sockets.PAGE, patience=2, max_body=2**20) as server:
+            yield server
 
 
 class Script:
