@@ -12,6 +12,7 @@ import servers
 from sockets import BODY, LARGE, PREDICT, Echo, all_of, ask, connect, head, port, resident
 
 from ssagan_tf.errors import UserError
+from ssagan_tf.serving import app
 from ssagan_tf.serving.command import page_of
 
 HIDDEN = head("POST", PREDICT, "Content-Length: 0")
@@ -166,6 +167,29 @@ def test_slow_readers_do_not_fill_the_memory(server):
     assert ask(server, PREDICT, BODY)[0] == 200
     for reader in readers:
         reader.close()
+
+
+def test_a_reader_that_is_stuck_is_not_waited_for(server):
+    reader = connect(server, head("POST", PREDICT, "Content-Length: 5") + b"large")
+    time.sleep(1)
+    assert server.server_state.connections
+    end = time.monotonic() + 20
+    while server.server_state.connections:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    reader.close()
+
+
+def test_slow_bodies_do_not_fill_the_memory(server, monkeypatch):
+    monkeypatch.setattr(app, "MOST_KEPT", 3 * 2**20)
+    part = head("POST", PREDICT, "Content-Length: 1000000") + b"x" * 900_000
+    senders = [connect(server, part) for _ in range(6)]
+    refused, end = b'ssagan_requests_total{method="POST",status="429"}', time.monotonic() + 10
+    while refused not in ask(server, "/metrics")[2]:
+        assert time.monotonic() < end
+    assert ask(server, PREDICT, BODY)[0] == 200
+    for sender in senders:
+        sender.close()
 
 
 HOSTS = {"localhost": 200, "127.0.0.1:8501": 200, "[::1]:80": 200, "evil.example": 421, "127.0.0.1.evil.example": 421}
