@@ -132,6 +132,13 @@ def test_a_key_is_asked_for_where_there_is_one():
         assert ask(server, "/healthz")[0] == 200 and ask(server, "/metrics")[0] == 401
 
 
+@pytest.mark.parametrize(("hosts", "status"), [(("birds.example",), 200), (("*",), 200), (("other.example",), 421)])
+def test_a_server_is_called_by_the_names_it_is_given(hosts, status):
+    with servers.running(Echo(), hosts=hosts) as server:
+        headers = {"Host": "Birds.example:443", "Origin": "https://Birds.example:443"}
+        assert ask(server, PREDICT, BODY, **headers)[0] == status
+
+
 def test_requests_are_handed_on_by_name_and_version(server):
     with servers.running(Forward(f"http://127.0.0.1:{port(server)}"), PAGE) as front:
         told = json.loads(ask(front, "/v1/models/red%20birds/versions/3:predict", BODY)[2])
