@@ -160,8 +160,7 @@ class App:
             return _error(413, f"A body has at most {self.options.max_body:,} bytes")
         host, origin = given.get("host", ""), given.get("origin")
         # Health checks call a server by its address, or, by HTTP/1.0, by nothing; browsers always name the host.
-        known = not host or {"*", _hostname(host)} & set(self.options.hosts) or scope["path"] in _CHECKS
-        if not known:
+        if host and not {"*", _hostname(host)} & set(self.options.hosts) and scope["path"] not in _CHECKS:
             return _error(421, "This server is not called by that name: see --allowed_hosts")
         if origin is not None and origin.partition("://")[2] != host:
             return _error(403, "Other sites' pages may not ask")
@@ -176,24 +175,22 @@ class App:
     # === Answers ===
 
     async def _file(self, request: Request) -> Response:
-        path = request.url.path
-        name = path.removeprefix("/") or "index.html"
+        name = request.path_params["path"] or "index.html"
         if name == "vocabulary.txt" and "model" in request.query_params:
             name = f"vocabulary.txt?{request.query_params['model']}"
         if name not in self.page or request.method == "POST":
-            raise ServingError("NOT_FOUND", f"There is nothing at {path[:200]}")
+            raise ServingError("NOT_FOUND", f"There is nothing at /{name[:200]}")
         kind = _TYPES[name.partition("?")[0].rpartition(".")[2]]
         return Response(self.page[name], headers=_SAFE, media_type=kind)
 
     async def _api(self, request: Request) -> Response:
         path = request.scope["raw_path"].decode("latin-1")
         found = _MODEL.fullmatch(path)
-        name, version, what = (
-            (urllib.parse.unquote(found[1]), int(found[2] or 0), found[3] or "") if found else ("..", 0, "")
-        )
+        name, version, what = found.groups("") if found else ("..", "", "")
+        name = urllib.parse.unquote(name)
         if {".", ".."} & set(re.split(r"[/\\]", name)) or (what == ":predict") != (request.method == "POST"):
             raise HTTPException(400, f"Malformed request: {request.method} {path[:200]}")
-        asked = name, version or None, what  # version 0 is the newest, for ovmsclient
+        asked = name, int(version or 0) or None, what  # version 0 is the newest, for ovmsclient
         task = asyncio.current_task()
         assert task is not None
         body = self._bodies[task] = bytearray()

@@ -137,6 +137,7 @@ def test_a_server_is_called_by_the_names_it_is_given(hosts, status):
     with servers.running(Echo(), hosts=hosts) as server:
         headers = {"Host": "Birds.example:443", "Origin": "https://Birds.example:443"}
         assert ask(server, PREDICT, BODY, **headers)[0] == status
+        assert ask(server, "/x", Host="[::1")[0] == (404 if "*" in hosts else 421)
 
 
 def test_requests_are_handed_on_by_name_and_version(server):
