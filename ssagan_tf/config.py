@@ -409,7 +409,7 @@ def preset(name: str, dataset: str, pretraining: bool = False) -> Config:
     Raises:
         UserError: no such preset.
     """
-    chosen = PRESETS[preset_name(name)]
+    chosen = PRESETS[preset_name(str(name))]
     config = Config().override(dataset=dataset, **chosen.settings)
     config = config.override(**chosen.datasets.get(dataset, {}))
     if pretraining:

@@ -13,15 +13,17 @@ import tensorflow as tf
 from ssagan_tf import losses
 from ssagan_tf.config import Config, ModelConfig
 from ssagan_tf.core import files
+from ssagan_tf.core.arguments import check_weights
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import SentenceEncoder, image_encoder_of, text_encoder_of
-from ssagan_tf.networks.primitives import stated
+from ssagan_tf.networks.primitives import register, stated
 from ssagan_tf.step import replicas
 from ssagan_tf.step.batches import BatchForm
 from ssagan_tf.step.model import BatchModel
 from ssagan_tf.step.optimizers import Adam, chosen_optimizers
 from ssagan_tf.text.captions import lengths_of
 from ssagan_tf.text.vocabulary import Vocabulary
+from ssagan_tf.text_to_image import check_layers
 from ssagan_tf.weights import tensor_files
 from ssagan_tf.weights.model_folder import CONFIG_FILE, VOCABULARY_FILE
 
@@ -29,9 +31,11 @@ DAMSM_FILE = "damsm.safetensors"
 GAMMA1 = 4.0  # sharpness of the attention in pretraining, as published; 5 when a generator learns
 LOSSES = ("damsm_loss", "found")
 _TEXT_NORM = 0.25  # the text encoder's gradients are clipped to this norm, as published
+_PARTS, _OPTIONS = ("text_encoder", "image_encoder"), ("global_negatives", "gamma3", "word_group")
 _BATCH = 50  # pictures or captions that are encoded at a time
 
 
+@register
 class DAMSM(BatchModel):
     """Text and image encoder with the loss that brings a caption and its picture together.
 
@@ -54,6 +58,8 @@ class DAMSM(BatchModel):
         word_group: int = 0,
         **kwargs,
     ):
+        check_layers(text_encoder=text_encoder, image_encoder=image_encoder)
+        check_weights(gamma3=gamma3, word_group=word_group)
         super().__init__(**stated({"autocast": False, **kwargs}))
         self.text_encoder = text_encoder
         self.image_encoder = image_encoder
@@ -90,6 +96,14 @@ class DAMSM(BatchModel):
         self.optimizer.build(self._variables())
         self._average_losses(LOSSES, self.image_encoder.variable_dtype)
 
+    def get_config(self):
+        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _PARTS}
+        return {"name": self.name, **parts, **{name: getattr(self, name) for name in _OPTIONS}}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config | {name: keras.saving.deserialize_keras_object(config[name]) for name in _PARTS})
+
     def encoder_variables(self) -> dict[str, keras.Variable]:
         """The weights of both encoders, by name."""
         text = tensor_files.named_variables("text_encoder", self.text_encoder.variables)
@@ -106,6 +120,20 @@ class DAMSM(BatchModel):
     def call(self, images, ids, training=False):
         """(regions, code, words, sentence) of pictures and captions."""
         return *self.image_encoder(images, training=training), *self.text_encoder(ids, training=training)
+
+    def export(self, filepath, *args, **kwargs):
+        """Refuses: Keras exports models of one input; the encoders are two. Raises UserError, which names the way."""
+        raise UserError(
+            f"Keras cannot export two encoders as one. Received: export({str(filepath)!r}). Export each by itself, as "
+            "damsm.text_encoder.export(folder), or keep the folder of pretrain_damsm.py."
+        )
+
+    def predict(self, x, *args, **kwargs):
+        """Refuses: nothing is predicted. Raises UserError, which says what is."""
+        raise UserError(
+            f"DAMSM compares, and predicts nothing. Received: predict({type(x).__name__}). Call damsm(images, ids) for "
+            "embeddings, or damsm.evaluate(batches) for its loss."
+        )
 
     # === Training ===
 

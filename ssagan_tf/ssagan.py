@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from ssagan_tf import losses
 from ssagan_tf.config import TEXT_TRAININGS, Config, ModelConfig
+from ssagan_tf.core.arguments import check_weights
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import (
     Discriminator,
@@ -30,7 +31,7 @@ from ssagan_tf.step.model import BatchModel
 from ssagan_tf.step.optimizers import chosen_optimizers
 from ssagan_tf.text.captions import lengths_of
 from ssagan_tf.text.vocabulary import Vocabulary
-from ssagan_tf.text_to_image import TextToImage
+from ssagan_tf.text_to_image import TextToImage, check_layers
 from ssagan_tf.weights import model_folder, tensor_files
 
 DAMSM_WEIGHTS = {"frozen": 0.05, "damsm": 0.1, "end_to_end": 0.1}
@@ -104,12 +105,15 @@ class SSAGAN(BatchModel, TextToImage):
         **kwargs,
     ):
         super().__init__(generator, text_encoder, vocabulary, max_words, **kwargs)
+        given = {"discriminator": discriminator, "image_encoder": image_encoder}
+        check_layers(**{name: part for name, part in given.items() if part is not None})
         if text_training is None:
             text_training = "frozen" if image_encoder is None else "damsm"
         self.discriminator = discriminator
         self.image_encoder = image_encoder
         self.text_training = text_training
-        self.damsm_weight = DAMSM_WEIGHTS.get(text_training) if damsm_weight is None else damsm_weight
+        usual = DAMSM_WEIGHTS.get(text_training) if isinstance(text_training, str) else None
+        self.damsm_weight = usual if damsm_weight is None else damsm_weight
         self.published = published
         self.ablation = ablation or Ablation()
         self.fused = fused
@@ -121,15 +125,16 @@ class SSAGAN(BatchModel, TextToImage):
         self.built = True
 
     def _check_parts(self):
-        if self.text_training not in TEXT_TRAININGS:
+        if not isinstance(self.text_training, str) or self.text_training not in TEXT_TRAININGS:
             raise UserError(f"No such text training. Received: {self.text_training!r}. Use one of {TEXT_TRAININGS}.")
         if self.text_training == "damsm" and self.image_encoder is None:
             raise UserError(
                 "Text training 'damsm' learns from an image encoder. Received: image_encoder=None. "
                 "Give one, or use text_training='frozen' or 'end_to_end'."
             )
-        if isinstance(self.damsm_weight, str) or (self.damsm_weight or 0) < 0:
-            raise UserError(f"A weight is a number, 0 or more. Received: damsm_weight={self.damsm_weight!r}. Give one.")
+        check_weights(damsm_weight=self.damsm_weight)
+        if not isinstance(self.ablation, Ablation):
+            raise UserError(f"No such ablation. Received: {self.ablation!r:.80}. Give an Ablation.")
         if self.augmentation is not None and not isinstance(self.augmentation, Augmentation):
             raise UserError(
                 f"No such augmentation. Received: {self.augmentation!r}. Give an Augmentation of ssagan_tf.step."

@@ -11,6 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from ssagan_tf import noise
+from ssagan_tf.core.arguments import check_sizes
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import Generator, SentenceEncoder
 from ssagan_tf.networks.generator import FIRST_SIZE, overrides_at
@@ -22,6 +23,13 @@ from ssagan_tf.text.vocabulary import Vocabulary
 
 # Pictures that are drawn at once. A GPU wants many; a CPU is nearly as fast with few, which take less memory.
 _AT_ONCE = {"GPU": 16, "CPU": 3}
+
+
+def check_layers(**layers: object) -> None:
+    """Raises UserError for parts of a model that are no Keras layers."""
+    for name, layer in layers.items():
+        if not isinstance(layer, keras.Layer):
+            raise UserError(f"A part of a model is a Keras layer. Received: {name}={layer!r:.80}. Give one.")
 
 
 class TextToImage(keras.Model):
@@ -44,6 +52,8 @@ class TextToImage(keras.Model):
     ):
         if vocabulary is not None and not isinstance(vocabulary, Vocabulary):
             raise UserError(f"This is no vocabulary. Received: {vocabulary!r:.80}. Give a Vocabulary, as of a file.")
+        check_layers(generator=generator, text_encoder=text_encoder)
+        check_sizes(max_words=max_words)
         super().__init__(**stated({"autocast": False, **kwargs}))
         self.generator = generator
         self.text_encoder = text_encoder
@@ -120,7 +130,10 @@ class TextToImage(keras.Model):
             data = {"caption": data}
         if "caption" not in data:
             raise UserError(f'There are no captions. Received: {", ".join(map(repr, data))}. Give {{"caption": ...}}.')
-        captions = tf.convert_to_tensor(data["caption"])
+        try:
+            captions = tf.convert_to_tensor(data["caption"])
+        except (TypeError, ValueError) as error:
+            raise UserError(f"These are no captions. Received: {data['caption']!r:.80}. Give text or ids.") from error
         rank = 1 if captions.dtype == tf.string else 2
         if captions.shape.rank not in (None, rank) or not (captions.dtype.is_integer or rank == 1):
             raise UserError(
@@ -217,6 +230,10 @@ class TextToImage(keras.Model):
             seeds = np.asarray(seeds, np.int64)
         except OverflowError as error:
             raise UserError(f"Seeds have 64 bits. Received: {list(seeds)}. Use smaller ones.") from error
+        except (TypeError, ValueError):
+            seeds = np.array(None)
+        if seeds.ndim != 1 or not len(seeds):
+            raise UserError(f"Seeds are a list of whole numbers. Received: {seeds!r:.80}. Give [0] for one.")
         return noise.truncated(noise.normals(seeds, self.generator.noise_dim), truncation)
 
     def encode(self, captions: str | Sequence[str]) -> np.ndarray:
@@ -246,8 +263,23 @@ class TextToImage(keras.Model):
         return []
 
     def generate_from_embeddings(self, sentences: np.ndarray, noise_batch: np.ndarray) -> np.ndarray:
-        """float32 (B, sentence_dim) and (B, noise_dim) -> uint8 (B, S, S, 3)."""
-        return self._draw(sentences, noise_batch)[0]
+        """float32 (B, sentence_dim) and (B, noise_dim) -> uint8 (B, S, S, 3).
+
+        Raises:
+            UserError: arrays of other shapes, or of no numbers.
+        """
+        sizes = (getattr(self.text_encoder, "sentence_dim", None), self.generator.noise_dim)
+        try:
+            given = [np.asarray(each, np.float32) for each in (sentences, noise_batch)]
+        except (TypeError, ValueError) as error:
+            raise UserError(f"Embeddings and noise are numbers. Received: {error}. Give two arrays.") from error
+        shapes = [each.shape for each in given]
+        wanted = [(*shape[:1], size or shape[-1]) for shape, size in zip(shapes, sizes, strict=True) if shape]
+        if shapes != wanted or len(given[0]) != len(given[1]) or not len(given[0]):
+            raise UserError(
+                f"Embeddings and noise are (B, {sizes[0]}) and (B, {sizes[1]}). Received: {shapes}. Give such arrays."
+            )
+        return self._draw(*given)[0]
 
     def _draw(self, sentences, noise_batch, overrides=None):
         drawer, inputs = self._drawer, [noise_batch, sentences]

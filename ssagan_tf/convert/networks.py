@@ -128,6 +128,8 @@ def places(model: Network) -> dict[str, Place]:
 
 def _load(model: Network, state: Mapping[str, np.ndarray]) -> None:
     wanted = places(model)
+    if not isinstance(state, Mapping):
+        raise UserError(f"A state has arrays by name. Received: {type(state).__name__}. Give a dictionary.")
     state = {name: np.asarray(value) for name, value in without_prefix(state).items()}
     if not any(name.endswith(COUNTER) for name in state):
         state |= {name: np.zeros((), np.int64) for name in wanted if name.endswith(COUNTER)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from ssagan_tf.core.arguments import check_sizes
 from ssagan_tf.networks.layers import BatchNorm
 from ssagan_tf.networks.primitives import at_least_float32, conv, dense, leaky_relu, register, stated
 
@@ -28,6 +29,7 @@ class CompactImageEncoder(keras.Model):
 
     def __init__(self, embedding_dim: int = 256, image_size: int = 64, base_filters: int = 16, **kwargs):
         super().__init__(**stated(kwargs))
+        check_sizes(embedding_dim=embedding_dim, image_size=image_size, base_filters=base_filters)
         policy = self.dtype_policy
 
         # === Layers ===

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from ssagan_tf.core.arguments import check_sizes
 from ssagan_tf.networks.generator import added_blocks, check_size
 from ssagan_tf.networks.layers import DownBlock
 from ssagan_tf.networks.primitives import at_least_float32, conv, leaky_relu, register, stated
@@ -39,6 +40,7 @@ class Discriminator(keras.Model):
         **kwargs,
     ):
         super().__init__(**stated(kwargs))
+        check_sizes(sentence_dim=sentence_dim)
         count = check_size(image_size, base_filters) - 2
         added = added_blocks(image_size, grown_from)
         widths = [base_filters * min(16, 2 ** max(0, index + 1 - added)) for index in range(count)]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
+from ssagan_tf.core.arguments import check_sizes
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import fast
 from ssagan_tf.networks.layers import BatchNorm, MaskPredictor, SSACNBlock
@@ -26,6 +27,8 @@ FIRST_SIZE = 4  # height and width of the first features
 
 def check_size(image_size: int, base_filters: int) -> int:
     """log2 of the image size; raises UserError unless both can be built."""
+    given: dict[str, object] = {"image_size": image_size, "base_filters": base_filters}
+    check_sizes(**{name: size for name, size in given.items() if not isinstance(size, int)})
     if image_size < 8 or image_size & (image_size - 1):
         raise UserError(
             f"The image size must be a power of two, 8 or more. Received: {image_size}. Use 64, 128 or 256."
@@ -136,6 +139,9 @@ class Generator(keras.Model):
         **kwargs,
     ):
         super().__init__(**stated(kwargs))
+        check_sizes(noise_dim=noise_dim, sentence_dim=sentence_dim, mask_filters=mask_filters)
+        if mask_blocks is not None and mask_blocks != 0:
+            check_sizes(mask_blocks=mask_blocks)
         blocks = check_size(image_size, base_filters) - 1
         started = blocks - added_blocks(image_size, grown_from)
         widths = [base_filters * min(8, 2 ** max(0, started - 1 - index)) for index in range(blocks)]

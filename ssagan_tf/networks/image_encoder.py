@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ssagan_tf.core.arguments import check_sizes
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks.layers import BatchNorm
 from ssagan_tf.networks.primitives import at_least_float32, interpolation, keras_defaults, register, stated
@@ -191,6 +192,7 @@ class ImageEncoder(keras.Model):
         self, embedding_dim: int = 256, weights: str | None = None, count_padding: bool | None = None, **kwargs
     ):
         super().__init__(**stated(kwargs))
+        check_sizes(embedding_dim=embedding_dim)
         if weights not in (None, "imagenet"):
             raise UserError(f"No such image encoder weights. Received: {weights!r}. Use None or 'imagenet'.")
         inception = _keras_inception() if weights == "imagenet" else None

@@ -7,6 +7,7 @@ import typing
 import keras
 import tensorflow as tf
 
+from ssagan_tf.core.arguments import check_sizes, check_weights
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks.primitives import register, stated
 
@@ -107,6 +108,10 @@ class TextEncoder(keras.Model):
         **kwargs,
     ):
         super().__init__(**stated(kwargs))
+        check_sizes(vocabulary_size=vocabulary_size, sentence_dim=sentence_dim, embedding_dim=embedding_dim)
+        check_weights(dropout=dropout)
+        if not dropout < 1:
+            raise UserError(f"Dropout is a share below 1. Received: dropout={dropout}. Give one such as 0.5.")
         if sentence_dim % 2:
             raise UserError(f"The sentence has two halves. Received: sentence_dim={sentence_dim}. Use an even number.")
         policy = self.dtype_policy

@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Iterable, Sequence
 
 from ssagan_tf.core import files
+from ssagan_tf.core.arguments import check_path, check_texts
 from ssagan_tf.errors import UserError
 from ssagan_tf.on_device import PADDINGS, tokenize
 
@@ -32,9 +33,11 @@ class Vocabulary:
     """
 
     def __init__(self, words: Sequence[str], origin: str = "a list of words"):
+        check_texts("The words of a vocabulary", words)
+        words = tuple(words)
         if problem := _problem(words):
             raise UserError(f"{problem}. Received: {origin}. Build a vocabulary with Vocabulary.build(captions).")
-        self.words = tuple(words)
+        self.words = words
         self.tokenizer = PADDINGS[self.words[0]]
         self._ids = {word: index for index, word in enumerate(self.words)}
 
@@ -49,6 +52,7 @@ class Vocabulary:
         Raises:
             UserError: there is no word in them.
         """
+        check_texts("Captions", captions)
         words = dict.fromkeys(word for caption in captions for word in tokenize(caption, tokenizer))
         if not words:
             raise UserError("The captions hold no words. Received: 0 words. Check that the right files are read.")
@@ -57,6 +61,7 @@ class Vocabulary:
     @classmethod
     def load(cls, path: str | os.PathLike) -> Vocabulary:
         """Reads `vocabulary.txt`. Raises UserError if it is missing, too large or not such a file."""
+        check_path(path)
         path = pathlib.Path(path)
         try:
             words = files.read_regular(path, MAX_BYTES).decode().replace("\r\n", "\n").split("\n")
@@ -73,16 +78,21 @@ class Vocabulary:
 
         Captions become words by the Unicode rule if either has it: of ASCII text both make the same.
         """
+        if not isinstance(other, Vocabulary):
+            raise UserError(f"This is no vocabulary. Received: {other!r:.80}. Give a Vocabulary.")
         tokenizer = "unicode" if "unicode" in (self.tokenizer, other.tokenizer) else "published"
         new = (word for word in other.words[1:] if word not in self)
         return Vocabulary([_padding(tokenizer), *self.words[1:], *new])
 
     def tokenize(self, caption: str) -> list[str]:
         """The caption's words, known or not, by the rule of this vocabulary."""
+        if not isinstance(caption, str):
+            raise UserError(f"A caption is a text. Received: {caption!r:.80}. Give one str.")
         return tokenize(caption, self.tokenizer)
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes one word a line, in order of ids, UTF-8."""
+        check_path(path)
         files.write_atomically(path, "\n".join(self.words) + "\n")
 
     def __len__(self) -> int:
@@ -110,6 +120,8 @@ class Vocabulary:
 
     def suggest(self, word: str, count: int = 3) -> list[str]:
         """The known words spelled most like `word`, nearest first; may be empty."""
+        if not isinstance(word, str):
+            raise UserError(f"A word is a text. Received: {word!r:.80}. Give one str.")
         return difflib.get_close_matches(word.lower(), self.words[1:], n=count, cutoff=0.6)
 
 

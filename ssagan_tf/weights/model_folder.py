@@ -20,6 +20,7 @@ from absl import logging
 
 from ssagan_tf.config import Config, ModelConfig, TrainConfig
 from ssagan_tf.core import files
+from ssagan_tf.core.arguments import check_path
 from ssagan_tf.data.reading import read_bytes
 from ssagan_tf.errors import UserError
 from ssagan_tf.networks import CompactImageEncoder, HubEncoder, ImageEncoder, TextEncoder
@@ -78,6 +79,7 @@ def folder_of(preset: str | os.PathLike) -> pathlib.Path:
     Raises:
         UserError: a name that nothing has, or a handle that cannot be downloaded.
     """
+    check_path(preset)
     scheme, colon, handle = str(preset).partition("://")
     if not colon:
         name = str(preset)
@@ -152,6 +154,7 @@ def read(cls: type[Model], preset: str | os.PathLike, trust: bool = False) -> Mo
 
 def write(model: TextToImage, folder: str | os.PathLike, config: Config | None = None, card: str | None = None) -> None:
     """Writes a model folder; see `SSAGAN.save_to_preset`."""
+    check_path(folder)
     if model.vocabulary is None:
         raise UserError("The model has no vocabulary. Received: vocabulary=None. Build it with one to save it.")
     config = config or dataclasses.replace(model.settings, model=model_config(model), train=_train_config(model))
