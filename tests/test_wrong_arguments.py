@@ -10,7 +10,7 @@ from ssagan_tf import DAMSM, SSAGAN, UserError, Vocabulary, convert
 from ssagan_tf.config import preset
 from ssagan_tf.networks import CompactImageEncoder, Discriminator, Generator, ImageEncoder, TextEncoder
 
-ODD = [5, None, b"x", object(), [], {}, float("nan"), np.zeros(3), "\0", ["a", 5]]
+ODD = [5, None, b"x", object, [], {}, float("nan"), np.zeros(3), "\0", ["a", 5]]
 NO_SIZES = [None, b"x", "5", [], {}, 1.5, 0, -1, np.zeros(2)]
 NO_WEIGHTS = [b"x", "1", -1, float("nan"), float("inf"), [1, 2], {}]
 NETWORKS = {
@@ -78,7 +78,7 @@ def test_sizes_that_are_none_are_refused_by_name(kind, name):
 @pytest.mark.parametrize("part", ["generator", "discriminator", "text_encoder", "image_encoder"])
 def test_parts_that_are_no_layers_are_refused_by_name(model, part):
     parts = {name: getattr(model, name) for name in ("generator", "discriminator", "text_encoder")}
-    for odd in (5, "x", [], {}, object()):
+    for odd in (5, "x", [], {}, object):
         assert f"{part}=" in refused(SSAGAN, **parts | {part: odd})
     if part.endswith("encoder"):
         encoders = {"text_encoder": model.text_encoder, "image_encoder": CompactImageEncoder(6, 16, 1)}
