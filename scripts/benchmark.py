@@ -54,11 +54,7 @@ flags.register_validator("out", lambda out: out.lower().endswith(".json"), "must
 
 
 def main(_) -> None:
-    if _VARIANT.value != "ours" and _MODE.value not in ("train", "sample"):
-        raise app.UsageError(
-            f"--variant is for --mode=train and --mode=sample. Received: --mode={_MODE.value} "
-            f"--variant={_VARIANT.value}. Leave --variant out."
-        )
+    _refuse_flags_without_effect()
     cli.start_tensorflow()
     from ssagan_tf.experiments.benchmark import modes, report
 
@@ -80,6 +76,21 @@ def main(_) -> None:
         return
     measured = modes.measure(settings)
     cli.say(json.dumps(measured, indent=2) if _JSON.value else _words(measured))
+
+
+def _refuse_flags_without_effect() -> None:
+    for flag, usual in ((_VARIANT, "ours"), (_JIT, False)):
+        if flag.value != usual and _MODE.value not in ("train", "sample"):
+            raise app.UsageError(
+                f"--{flag.name} is for --mode=train and --mode=sample. Received: --mode={_MODE.value} "
+                f"--{flag.name}={flag.value}. Leave --{flag.name} out."
+            )
+    if _MODE.value == "report" and (_PRECISION.value != "float32" or _JSON.value):
+        raise app.UsageError(
+            "--mode=report measures both precisions and writes files. Received: --precision or --json. Leave them out."
+        )
+    if _MODE.value != "report" and flags.FLAGS["out"].present:
+        raise app.UsageError(f"--out is for --mode=report. Received: --mode={_MODE.value} --out. Leave --out out.")
 
 
 def _words(report: dict) -> str:

@@ -36,6 +36,7 @@ from ssagan_tf.experiments import FINE_TUNED, REFERENCE, VARIANTS
 from ssagan_tf.sampling import write_sheet
 from ssagan_tf.text.vocabulary import Vocabulary
 from ssagan_tf.training import checkpoint, resume, train
+from ssagan_tf.training.auto_precision import with_precision
 from ssagan_tf.training.fine_tuning import fine_tuned
 from ssagan_tf.training.pretraining import pretrain
 from ssagan_tf.training.run import Run, load_model
@@ -99,6 +100,7 @@ def ablate(
         raise UserError(f"There is no such variant. Received: {unknown}. Use some of {', '.join(VARIANTS)}.")
     data = train.open_training_data(config, Run(out))
     _check_scorable(data, count, extractor)
+    config = with_precision(config, Run(out / "damsm"))  # the same for all variants
     if isinstance(data, SynthBirds):
         config = config.override(text_training="damsm")
     elif isinstance(data, Prepared):

@@ -94,10 +94,8 @@ class Server(uvicorn.Server):
     def run_until_stopped(self) -> None:
         """Serves. Raises UserError if a model could not be loaded."""
         if threading.current_thread() is threading.main_thread():
-            for number in (
-                signal.SIGTERM,
-                signal.SIGINT,
-            ):  # uvicorn raises them again: to be told to stop is no failure
+            # uvicorn raises them again when it has ended: to be told to stop is no failure.
+            for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: None)
         self.backend.start()
         self.run(sockets=[self.socket])

@@ -18,18 +18,18 @@ _GAIN = 1.1  # by which it must be faster to be taken
 _SECONDS, _ROUNDS = 10.0, 5  # of the trial, the most
 
 
-def with_precision(config: Config, run: Run) -> Config:
+def with_precision(config: Config, run: Run, devices: int = 1) -> Config:
     """The configuration with a precision in place of "auto": what the run began with, or else what is faster here.
 
-    That is mixed_bfloat16 on a CPU that has instructions for it and is faster in a trial of ten seconds at most; else
-    it is float32.
+    That is mixed_bfloat16 on a CPU that has instructions for it and is faster in a trial of ten seconds at most; else,
+    and on several devices, whose trials might disagree, it is float32.
     """
     if config.train.precision != AUTO:
         return config
     if run.begun() and run.config().train.precision != AUTO:
         return config.override(precision=run.config().train.precision)
     gpus = tf.config.list_physical_devices("GPU")
-    if gpus or not hardware.has_instructions(HALF):
+    if gpus or devices > 1 or not hardware.has_instructions(HALF):
         return config.override(precision="float32")
     gain = _gain(_pass(config, "float32"), _pass(config, HALF))
     chosen = HALF if gain >= _GAIN else "float32"

@@ -69,7 +69,7 @@ def train(run: Run, config: Config) -> Outcome:
         if found is not None and found.step >= config.train.steps:
             logging.info("Nothing is left to do. More --steps go on.")
             return Outcome(run, found.step, None, False)
-        config = with_precision(config, run)
+        config = with_precision(config, run, strategy.num_replicas_in_sync)
         data = open_training_data(config, run)
         _check(config, data, strategy)
         vocabulary = run.vocabulary() if run.begun() else vocabulary_for(data, config)

@@ -105,10 +105,18 @@ def test_each_trick_and_all_of_them_are_measured_against_ours(mode, tricks):
         assert gain["median"] == pytest.approx(seconds[0] / seconds[1])
 
 
-def test_a_variant_that_would_be_passed_over_is_refused():
-    done = in_process.run("benchmark", "--mode=generate", "--variant=plain")
-    assert done.returncode == 2 and done.stderr.startswith("error: ")
-    assert "--mode=generate --variant=plain. Leave" in done.stderr
+@pytest.mark.parametrize(
+    "flags, told",
+    [
+        (("--mode=generate", "--variant=plain"), "--mode=generate --variant=plain. Leave"),
+        (("--mode=text", "--jit"), "--mode=text --jit=True. Leave"),
+        (("--mode=report", "--precision=mixed_float16"), "Received: --precision or --json"),
+        (("--mode=train", "--out=a.json"), "--mode=train --out. Leave"),
+    ],
+)
+def test_a_flag_that_would_be_passed_over_is_refused(flags, told):
+    done = in_process.run("benchmark", *flags)
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and told in done.stderr
 
 
 def test_the_peak_of_memory_is_that_of_what_was_done_since():

@@ -66,6 +66,11 @@ def test_the_trial_is_of_convolutions_there_and_back_in_that_precision():
     assert auto_precision._gain(lambda: time.sleep(0.02), lambda: time.sleep(0.001)) > 5
 
 
-def test_it_is_the_default_of_the_small_preset_alone():
+def test_several_devices_whose_trials_might_disagree_take_float32_without_one(seconds, tmp_path, monkeypatch):
+    monkeypatch.setattr(auto_precision, "_pass", None)
+    assert auto_precision.with_precision(AUTO, Run(tmp_path), devices=2).train.precision == "float32"
+
+
+def test_no_preset_takes_it_by_itself():
     names = {name: preset(name, "synthbirds").train.precision for name in ("tiny", "small", "paper")}
-    assert names == {"tiny": "float32", "small": "auto", "paper": "float32"}
+    assert names == {"tiny": "float32", "small": "float32", "paper": "float32"}

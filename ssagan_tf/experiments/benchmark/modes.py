@@ -101,7 +101,7 @@ def train(settings: Settings) -> dict[str, Side]:
     given, sides = _batch(settings), {}
     for name, off in _variants(settings, ("reorder", "remat")).items():
         model = _model(settings)
-        step = _traced(tf.function(model.train_step, jit_compile=settings.jit or None), off, given)
+        step = _traced(tf.function(model.train_step, jit_compile=settings.jit), off, given)
         count = operations.iteration_count(model.generator, model.discriminator, settings.batch, settings.fused)
 
         def call(step=step):
@@ -118,7 +118,7 @@ def sample(settings: Settings) -> dict[str, Side]:
     count = settings.batch * operations.generator_count(generator).forward
     sides = {}
     for name, off in _variants(settings, ("reorder", "winograd")).items():
-        draw = tf.function(lambda *inputs: generator(*inputs)[0], jit_compile=settings.jit or None)
+        draw = tf.function(lambda *inputs: generator(*inputs)[0], jit_compile=settings.jit)
         draw = _traced(draw, off, *given)
 
         def call(draw=draw):
